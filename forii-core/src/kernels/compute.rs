@@ -1,1 +1,81 @@
-//! To be written.
+//! Where tensors live and which path computes them.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+
+use crate::error::LoadError;
+
+/// A device by name, before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DeviceKind {
+    /// The processor, through burn's Flex backend and forii's own kernels.
+    #[default]
+    Cpu,
+    /// The CUDA device with this index.
+    Cuda(usize),
+    /// The default WebGPU adapter.
+    Wgpu,
+}
+
+/// A device, and the threads that its kernels share. Owned by whoever computes and passed down.
+#[derive(Debug, Clone)]
+pub struct Compute {
+    device: Device,
+    #[cfg(feature = "cpu")]
+    pool: Option<Arc<super::cpu::Pool>>,
+}
+
+impl Compute {
+    /// Opens a device. `threads` counts the calling thread and matters on the CPU only.
+    ///
+    /// # Errors
+    /// [`LoadError::Setting`] where this build has no such device, or none answers.
+    pub fn new(kind: DeviceKind, threads: usize) -> Result<Self, LoadError> {
+        match kind {
+            #[cfg(feature = "cpu")]
+            DeviceKind::Cpu => Ok(Self {
+                device: Device::flex(),
+                pool: Some(Arc::new(super::cpu::Pool::new(threads))),
+            }),
+            #[cfg(feature = "cuda")]
+            DeviceKind::Cuda(index) => Ok(Self::reference(Device::cuda(index))),
+            #[cfg(feature = "wgpu")]
+            DeviceKind::Wgpu => Ok(Self::reference(Device::wgpu(
+                burn::tensor::DeviceKind::DefaultDevice,
+            ))),
+            #[allow(unreachable_patterns)]
+            other => Err(LoadError::Setting {
+                setting: "device",
+                problem: format!("this build has no {other:?} device; enable the feature of its name"),
+            }),
+        }
+    }
+
+    /// Computes everything through the plain reference kernels on a device.
+    pub fn reference(device: Device) -> Self {
+        Self {
+            device,
+            #[cfg(feature = "cpu")]
+            pool: None,
+        }
+    }
+
+    /// The burn device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether forii's own CPU kernels run, not the reference.
+    #[cfg(feature = "cpu")]
+    pub(super) fn is_cpu(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// The threads of the CPU kernels; `None` on the reference path.
+    #[cfg(feature = "cpu")]
+    pub(super) fn pool(&self) -> Option<&super::cpu::Pool> {
+        self.pool.as_deref()
+    }
+}
