@@ -1,0 +1,5 @@
+//! What may come next: masks over the vocabulary.
+
+mod mask;
+
+pub use mask::TokenMask;
