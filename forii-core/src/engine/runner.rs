@@ -5,7 +5,6 @@ use crate::models::Model;
 use crate::scheduler::{Scheduler, StepPlan};
 
 /// The model and its cache.
-#[derive(Debug)]
 pub(super) struct Runner {
     model: Box<dyn Model>,
     cache: KvCache,
@@ -25,11 +24,14 @@ impl Runner {
     /// Computes a planned step. Returns the scores of each entry that samples, `[samples, vocab]`,
     /// in the plan's order.
     pub(super) fn forward(&mut self, plan: &StepPlan, scheduler: &Scheduler) -> Vec<f32> {
-        let batch = pack(plan, scheduler);
-        let scores = self.model.forward(&batch, &mut self.cache);
+        let mut batch = pack(plan, scheduler);
         if batch.outputs.is_empty() {
+            // A piece of a long prompt: only its keys and values matter, not its scores.
+            batch.outputs.push(batch.tokens.len() as u32 - 1);
+            self.model.hidden(&batch, &mut self.cache);
             return Vec::new();
         }
+        let scores = self.model.forward(&batch, &mut self.cache);
         let data = scores.into_data();
         data.into_vec::<f32>().unwrap_or_else(|error| panic!("a model gives f32 scores: {error:?}"))
     }

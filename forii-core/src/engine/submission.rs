@@ -38,8 +38,8 @@ impl Submission {
         stopped: Stopped,
     ) -> Result<(Self, TokenStream), RequestError> {
         let params = &request.params;
-        let seed = params.seed.unwrap_or_else(random_seed);
-        let sampler = Sampler::new(params, vocab_size, &request.prompt, seed, 0)?;
+        let seed = params.seed.map_or_else(random_seed, i64::cast_unsigned);
+        let sampler = Sampler::new(params, vocab_size, &request.prompt, seed, 0)?.with_eos(eos);
         let mut end_tokens = if params.ignore_eos { Vec::new() } else { eos.to_vec() };
         end_tokens.extend_from_slice(&params.stop_token_ids);
         end_tokens.sort_unstable();
