@@ -1,1 +1,66 @@
-fn main() {}
+//! A conversation in the terminal: `cargo run --release --example chat -- "question"` answers once;
+//! without a question there is a history, /reset and /quit. Ctrl-C stops an answer, not the program.
+#![allow(clippy::print_stdout)]
+
+use std::io::{Write, stdin, stdout};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use clap::Parser;
+use forii_core::chat::Message;
+use forii_examples::{EngineArgs, Outcome, SamplingArgs, exit, print_answer};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+#[derive(Parser)]
+#[command(about = "Talk to a model")]
+struct Args {
+    /// The question; without one a conversation begins
+    question: Option<String>,
+    /// Instructions that frame the conversation
+    #[arg(long)]
+    system: Option<String>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+}
+
+fn main() -> ExitCode {
+    exit(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Outcome {
+    let engine = args.engine.build()?;
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Relaxed))?;
+    let opening: Vec<Message> = args.system.iter().map(Message::system).collect();
+    let ask = |mut history: Vec<Message>, question: &str| -> Outcome<Vec<Message>> {
+        history.push(Message::user(question));
+        INTERRUPTED.store(false, Relaxed);
+        let stream = engine.stream(args.sampling.request(history.clone()))?;
+        let answer = print_answer(stream, || INTERRUPTED.load(Relaxed))?;
+        history.push(Message::assistant(answer));
+        Ok(history)
+    };
+    if let Some(question) = &args.question {
+        return ask(opening, question).map(drop);
+    }
+    println!("/reset forgets the conversation, /quit ends it, Ctrl-C stops an answer");
+    let mut history = opening.clone();
+    loop {
+        print!("> ");
+        stdout().flush()?;
+        let mut line = String::new();
+        if stdin().read_line(&mut line)? == 0 || line.trim() == "/quit" {
+            return Ok(());
+        }
+        match line.trim() {
+            "" => {}
+            "/reset" => history.clone_from(&opening),
+            question => match ask(history.clone(), question) {
+                Ok(longer) => history = longer,
+                Err(error) => println!("error: {error}"),
+            },
+        }
+    }
+}
