@@ -54,7 +54,11 @@ pub fn load(checkpoint: &dyn Checkpoint, compute: &Compute) -> Result<Box<dyn Mo
     let name = weights.config().architecture.as_str();
     let Some(architecture) = ARCHITECTURES.iter().find(|architecture| architecture.names.contains(&name)) else {
         let known: Vec<&str> = ARCHITECTURES.iter().flat_map(|architecture| architecture.names).copied().collect();
-        return Err(weights.unsupported("architecture", format!("'{name}', known are {}", known.join(", "))));
+        return Err(LoadError::Unsupported {
+            path: checkpoint.path().to_path_buf(),
+            item: format!("the architecture '{name}'"),
+            problem: format!("known are {}", known.join(", ")),
+        });
     };
     (architecture.load)(&weights, compute)
 }
