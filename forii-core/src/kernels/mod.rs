@@ -29,7 +29,7 @@ pub fn linear(compute: &Compute, x: Tensor<2>, weight: &Matrix, bias: Option<&Te
     if compute.is_cpu() {
         return cpu::linear(compute, x, weight, bias, None);
     }
-    reference::linear(compute, x, weight, bias, None)
+    reference::linear(x, weight, bias, None)
 }
 
 /// `residual + x · wᵀ`: `[n, cols], [n, rows] → [n, rows]`.
@@ -38,7 +38,7 @@ pub fn linear_add(compute: &Compute, x: Tensor<2>, weight: &Matrix, residual: Te
     if compute.is_cpu() {
         return cpu::linear(compute, x, weight, None, Some(residual));
     }
-    reference::linear(compute, x, weight, None, Some(residual))
+    reference::linear(x, weight, None, Some(residual))
 }
 
 /// Rows of a table: `ids [n] → [n, cols]`. Ids must be below `table.rows()`.
@@ -56,7 +56,7 @@ pub fn rms_norm(compute: &Compute, x: Tensor<2>, weight: &Tensor<1>, eps: f32) -
     if compute.is_cpu() {
         return cpu::rms_norm(compute, x, weight, eps);
     }
-    reference::rms_norm(compute, x, weight, eps)
+    reference::rms_norm(x, weight, eps)
 }
 
 /// Gated activation: the first half of each row through `act`, times the second half;
@@ -66,7 +66,7 @@ pub fn gated(compute: &Compute, gate_up: Tensor<2>, act: Activation) -> Tensor<2
     if compute.is_cpu() {
         return cpu::gated(compute, gate_up, act);
     }
-    reference::gated(compute, gate_up, act)
+    reference::gated(gate_up, act)
 }
 
 /// The constants of one layer's attention.
@@ -127,5 +127,5 @@ pub fn attention(
     if compute.is_cpu() {
         return cpu::attention(compute, qkv, rotation, norms, params, layer, batch);
     }
-    reference::attention(compute, qkv, rotation, norms, params, layer, batch)
+    reference::attention(qkv, rotation, norms, params, layer, batch)
 }

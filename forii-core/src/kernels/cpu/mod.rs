@@ -1,7 +1,11 @@
 //! To be written.
 #![allow(unused_variables)]
 
+mod pool;
+
 use burn::tensor::Tensor;
+
+pub(in crate::kernels) use pool::Pool;
 
 use super::{Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation};
 
@@ -38,13 +42,4 @@ pub(in crate::kernels) fn attention(
     batch: &Batch,
 ) -> Tensor<2> {
     todo!()
-}
-
-/// The threads that the kernels share.
-#[derive(Debug)]
-pub(in crate::kernels) struct Pool;
-impl Pool {
-    pub(in crate::kernels) fn new(threads: usize) -> Self {
-        Self
-    }
 }
