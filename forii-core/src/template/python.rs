@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
-use minijinja::{Environment, Error, ErrorKind, State, filters, functions};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter, filters, functions};
 
 use self::objects::{Generator, View};
 use self::text::{MAX_DEPTH, type_name};
@@ -24,8 +24,9 @@ pub(super) type Clock = fn() -> jiff::civil::DateTime;
 /// Adds everything to an environment.
 pub(super) fn install(env: &mut Environment<'_>, clock: Clock) {
     env.set_unknown_method_callback(methods::call);
-    env.set_formatter(|out, _, value| {
+    env.set_formatter(|out, state, value| {
         match value.as_str() {
+            _ if !matches!(state.auto_escape(), AutoEscape::None) => return escape_formatter(out, state, value),
             Some(text) => out.write_str(text)?,
             None => out.write_str(&text::str(value)?)?,
         }
@@ -141,7 +142,7 @@ fn tests(env: &mut Environment<'_>) {
 fn filters(env: &mut Environment<'_>) {
     env.add_filter("tojson", json::tojson);
     env.add_filter("string", |value: &Value| text::str(value));
-    env.add_filter("safe", |value: &Value| text::str(value));
+    env.add_filter("safe", |value: &Value| text::str(value).map(Value::from_safe_string));
     env.add_filter("list", |state: &State<'_, '_>, value: Value| filters::list(state, iterable(&value)?.clone()));
     env.add_filter("trim", |value: &Value, chars: Option<Cow<'_, str>>| -> Result<String, Error> {
         let text = text::str(value)?;
@@ -153,29 +154,34 @@ fn filters(env: &mut Environment<'_>) {
     generators(env);
 }
 
+/// What `map` and `select` go through: they take nothing for an empty list.
+fn items(value: Value) -> Result<Value, Error> {
+    if value.is_true() { iterable(&value).cloned() } else { Ok(Value::from(Vec::<Value>::new())) }
+}
+
 /// The filters that Python evaluates lazily: their results are no lists.
 fn generators(env: &mut Environment<'_>) {
     type Test<'a> = Option<Cow<'a, str>>;
     type Arguments = Rest<ValueOrKwargs>;
     env.add_filter("map", |state: &mut State<'_, '_>, value: Value, args: Arguments| {
-        filters::map(state, iterable(&value)?.clone(), args).map(Generator::wrap)
+        filters::map(state, items(value)?, args).map(Generator::wrap)
     });
     env.add_filter("select", |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
-        filters::select(state, iterable(&value)?.clone(), test, args).map(Generator::wrap)
+        filters::select(state, items(value)?, test, args).map(Generator::wrap)
     });
     env.add_filter("reject", |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
-        filters::reject(state, iterable(&value)?.clone(), test, args).map(Generator::wrap)
+        filters::reject(state, items(value)?, test, args).map(Generator::wrap)
     });
     env.add_filter(
         "selectattr",
         |state: &mut State<'_, '_>, value: Value, name: Cow<'_, str>, test: Test<'_>, args: Arguments| {
-            filters::selectattr(state, iterable(&value)?.clone(), name, test, args).map(Generator::wrap)
+            filters::selectattr(state, items(value)?, name, test, args).map(Generator::wrap)
         },
     );
     env.add_filter(
         "rejectattr",
         |state: &mut State<'_, '_>, value: Value, name: Cow<'_, str>, test: Test<'_>, args: Arguments| {
-            filters::rejectattr(state, iterable(&value)?.clone(), name, test, args).map(Generator::wrap)
+            filters::rejectattr(state, items(value)?, name, test, args).map(Generator::wrap)
         },
     );
     env.add_filter("unique", |state: &State<'_, '_>, value: Value, args: Kwargs| {

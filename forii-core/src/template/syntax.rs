@@ -1,6 +1,6 @@
 //! Rewrites a chat template's source where Jinja as Python runs it and minijinja differ in syntax:
 //! `{% generation %}` blocks become plain scopes, and the places where minijinja offers no hook
-//! (`%` on strings, the iterable of a `for`, the value of a `set`) become calls of functions in
+//! (`%` on strings, `+` on markup, the iterable of a `for`, the value of a `set`) become calls of functions in
 //! [`super::python`]. Lines keep their numbers. Nothing here evaluates anything.
 
 use std::ops::Range;
@@ -10,6 +10,7 @@ pub(super) const ITERATE: &str = "__iterate";
 pub(super) const STORE: &str = "__store";
 pub(super) const STORE_ATTRIBUTE: &str = "__store_attribute";
 pub(super) const MODULO: &str = "__mod__";
+pub(super) const ADD: &str = "__add__";
 
 /// The longest template source. Those of published models stay below 100 kB.
 const MAX_SOURCE_LEN: usize = 1 << 20;
@@ -21,12 +22,16 @@ const MAX_BRACKETS: usize = 100;
 /// The most alternatives of all open `if`s together; each nests in the one before.
 const MAX_ALTERNATIVES: usize = 512;
 
+/// What templates that make markup contain.
+const MARKUP_FILTERS: [&str; 4] = ["safe", "escape", "|e", "| e"];
+
 /// Rewrites `source`, or says why it goes past a limit and on which line.
 pub(super) fn rewrite(source: &str) -> Result<String, String> {
     if source.len() > MAX_SOURCE_LEN {
         return Err(format!("it is {} bytes long, the limit is {MAX_SOURCE_LEN}", source.len()));
     }
-    let mut rewriter = Rewriter { source, edits: Vec::new(), alternatives: Vec::new() };
+    let markup = MARKUP_FILTERS.iter().any(|name| source.contains(name));
+    let mut rewriter = Rewriter { source, markup, edits: Vec::new(), alternatives: Vec::new() };
     rewriter.template()?;
     Ok(rewriter.apply())
 }
@@ -40,6 +45,8 @@ struct Edit {
 
 struct Rewriter<'a> {
     source: &'a str,
+    /// The template may make markup, to which `+` adds strings escaped.
+    markup: bool,
     edits: Vec<Edit>,
     /// The alternatives so far of each open `if`.
     alternatives: Vec<usize>,
@@ -136,88 +143,83 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Rewrites `left % right` to `(left).__mod__(right)` at every depth of brackets.
+    /// Rewrites `left % right` to `(left).__mod__(right)` and, in a template that makes markup,
+    /// `left + right` to `(left).__add__(right)`, at every depth of brackets.
     fn expression(&mut self, tokens: &[Token]) -> Result<(), String> {
-        // One entry for each open bracket: where the operands of the current product begin.
         let mut levels = vec![Level::new(0)];
         // The lengths of all open levels together.
         let mut chain = 0;
         for (index, token) in tokens.iter().enumerate() {
-            let text = &self.source[token.span.clone()];
             let before = index.checked_sub(1).map(|index| &tokens[index]);
+            let depth = levels.len();
             // More brackets closed than opened: the compiler will refuse it.
             let Some(level) = levels.last_mut() else { return Ok(()) };
             level.len += 1;
-            let level = level.clone();
             chain += 1;
             if chain > MAX_CHAIN {
                 return Err(self.beyond(token, "an expression is too long"));
             }
-            if levels.len() > MAX_BRACKETS {
+            if depth > MAX_BRACKETS {
                 return Err(self.beyond(token, "an expression nests too deeply"));
             }
-            match text {
-                "(" | "[" | "{" => levels.push(Level::new(index + 1)),
-                ")" | "]" | "}" => {
-                    levels.pop();
+            match self.binding(token, before) {
+                Binding::None => {}
+                Binding::Open => levels.push(Level::new(index + 1)),
+                Binding::Close => {
+                    level.product.close(self, before);
+                    level.sum.close(self, before);
                     chain -= level.len;
-                    self.close(&level, before);
+                    levels.pop();
                 }
-                "%" if token.kind == Kind::Operator => {
-                    self.close(&level, before);
-                    if let Some(start) = tokens.get(level.start) {
-                        self.insert(start.span.start, "(".to_owned());
-                        self.replace(token.span.clone(), &format!(").{MODULO}("));
-                        if let Some(level) = levels.last_mut() {
-                            level.open = true;
-                        }
+                Binding::Product(function) => {
+                    level.product.close(self, before);
+                    level.product.replace(self, tokens, index, function);
+                }
+                Binding::Concatenation => {
+                    level.product.close(self, before);
+                    level.product = Operands::new(index + 1);
+                }
+                Binding::Sum(function) => {
+                    level.product.close(self, before);
+                    level.sum.close(self, before);
+                    level.sum.replace(self, tokens, index, function);
+                    level.product = Operands::new(index + 1);
+                }
+                Binding::Weaker => {
+                    level.product.close(self, before);
+                    level.sum.close(self, before);
+                    (level.product, level.sum) = (Operands::new(index + 1), Operands::new(index + 1));
+                    if self.text(token) == "," {
+                        chain -= level.len;
+                        level.len = 0;
                     }
                 }
-                "*" | "/" | "//" if token.kind == Kind::Operator => {
-                    self.close(&level, before);
-                    if let Some(level) = levels.last_mut() {
-                        level.open = false;
-                    }
-                }
-                _ if self.ends_product(token, before) => {
-                    self.close(&level, before);
-                    if let Some(last) = levels.last_mut() {
-                        let len = if text == "," { 0 } else { level.len };
-                        chain -= level.len - len;
-                        *last = Level { start: index + 1, open: false, len };
-                    }
-                }
-                _ => {}
             }
         }
-        if let Some(level) = levels.last() {
-            self.close(level, tokens.last());
+        if let Some(level) = levels.last_mut() {
+            level.product.close(self, tokens.last());
+            level.sum.close(self, tokens.last());
         }
         Ok(())
     }
 
-    /// Ends the right operand of a `%` behind `last`.
-    fn close(&mut self, level: &Level, last: Option<&Token>) {
-        if let (true, Some(last)) = (level.open, last) {
-            self.insert(last.span.end, ")".to_owned());
-        }
-    }
-
-    /// Whether `token` binds weaker than `%`, or separates two expressions.
-    fn ends_product(&self, token: &Token, before: Option<&Token>) -> bool {
-        let text = self.text(token);
-        match token.kind {
-            Kind::Literal => false,
-            Kind::Name => match text {
-                "if" | "else" | "and" | "or" | "in" | "recursive" => true,
-                "not" => !self.is_name(before, "is"),
-                _ => false,
-            },
-            Kind::Operator => match text {
-                "+" | "-" => before.is_some_and(|before| self.ends_operand(before)),
-                "," | ":" | "~" | "=" | "==" | "!=" | "<" | "<=" | ">" | ">=" => true,
-                _ => false,
-            },
+    /// How a token ties what stands on its two sides.
+    fn binding(&self, token: &Token, before: Option<&Token>) -> Binding {
+        match (token.kind, self.text(token)) {
+            (Kind::Literal, _) => Binding::None,
+            (Kind::Name, "if" | "else" | "and" | "or" | "in" | "recursive") => Binding::Weaker,
+            (Kind::Name, "not") if !self.is_name(before, "is") => Binding::Weaker,
+            (Kind::Name, _) => Binding::None,
+            (Kind::Operator, "(" | "[" | "{") => Binding::Open,
+            (Kind::Operator, ")" | "]" | "}") => Binding::Close,
+            (Kind::Operator, "%") => Binding::Product(Some(MODULO)),
+            (Kind::Operator, "*" | "/" | "//") => Binding::Product(None),
+            (Kind::Operator, "~") => Binding::Concatenation,
+            (Kind::Operator, "+" | "-") if !before.is_some_and(|before| self.ends_operand(before)) => Binding::None,
+            (Kind::Operator, "+") => Binding::Sum(self.markup.then_some(ADD)),
+            (Kind::Operator, "-") => Binding::Sum(None),
+            (Kind::Operator, "," | ":" | "=" | "==" | "!=" | "<" | "<=" | ">" | ">=") => Binding::Weaker,
+            (Kind::Operator, _) => Binding::None,
         }
     }
 
@@ -281,19 +283,60 @@ impl Rewriter<'_> {
     }
 }
 
-#[derive(Debug, Clone)]
+/// From weakest to strongest, see [`Rewriter::binding`]. Sums and products name the method that stands in
+/// for the operator, if one does.
+enum Binding {
+    Weaker,
+    Sum(Option<&'static str>),
+    Concatenation,
+    Product(Option<&'static str>),
+    None,
+    Open,
+    Close,
+}
+
+/// What is known of an expression at one depth of brackets.
 struct Level {
-    /// Index of the token that begins the current product.
-    start: usize,
-    /// A `%` waits for the end of its right operand.
-    open: bool,
+    sum: Operands,
+    product: Operands,
     /// Tokens since the last comma.
     len: usize,
 }
 
 impl Level {
     fn new(start: usize) -> Self {
-        Self { start, open: false, len: 0 }
+        Self { sum: Operands::new(start), product: Operands::new(start), len: 0 }
+    }
+}
+
+/// A chain of operators that bind alike.
+struct Operands {
+    /// Index of the token that begins the first.
+    start: usize,
+    /// The last operator became a call, whose bracket is still open.
+    open: bool,
+}
+
+impl Operands {
+    fn new(start: usize) -> Self {
+        Self { start, open: false }
+    }
+
+    /// Ends the last operand behind `last`.
+    fn close(&mut self, rewriter: &mut Rewriter<'_>, last: Option<&Token>) {
+        if let (true, Some(last)) = (self.open, last) {
+            rewriter.insert(last.span.end, ")".to_owned());
+        }
+        self.open = false;
+    }
+
+    /// Makes the operator at `index` a call with all before it as the receiver.
+    fn replace(&mut self, rewriter: &mut Rewriter<'_>, tokens: &[Token], index: usize, function: Option<&str>) {
+        if let Some(function) = function {
+            rewriter.insert(tokens[self.start].span.start, "(".to_owned());
+            rewriter.replace(tokens[index].span.clone(), &format!(").{function}("));
+            self.open = true;
+        }
     }
 }
 

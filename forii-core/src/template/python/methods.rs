@@ -1,5 +1,5 @@
-//! The methods of Python's `str`, `dict` and `list` that the sandbox lets a template call, and the `%`
-//! operator, which minijinja knows for numbers only.
+//! The methods of Python's `str`, `dict` and `list` that the sandbox lets a template call, and the
+//! operators that minijinja does not know in full: `%` on strings and `+` on markup.
 
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
@@ -9,13 +9,12 @@ use minijinja_contrib::pycompat;
 use super::objects::View;
 use super::text::{fuel, type_name};
 use super::{invalid, strings};
-use crate::template::syntax::MODULO;
+use crate::template::syntax::{ADD, MODULO};
 
 /// Called where a value has no method `name` of its own.
 pub(super) fn call(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
-    if name == MODULO {
-        let (right,): (&Value,) = from_args(args)?;
-        return modulo(state, value, right);
+    if let (ADD | MODULO, [right]) = (name, args) {
+        return if name == ADD { add(state, value, right) } else { modulo(state, value, right) };
     }
     match (value.as_str(), value.kind()) {
         (Some(text), _) => {
@@ -72,8 +71,7 @@ fn modulo(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, E
     }
     let remainder = match (integer(left), integer(right)) {
         (Some(left), Some(right)) => left.checked_rem(right).map(|rest| {
-            let rest = if rest != 0 && (rest < 0) != (right < 0) { rest + right } else { rest };
-            i64::try_from(rest).map_or_else(|_| Value::from(rest), Value::from)
+            whole(if rest != 0 && (rest < 0) != (right < 0) { rest + right } else { rest })
         }),
         _ => match (number(left), number(right)) {
             (Some(left), Some(right)) if right != 0.0 => {
@@ -83,10 +81,56 @@ fn modulo(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, E
             _ => None,
         },
     };
-    remainder.ok_or_else(|| {
-        let (left, right) = (type_name(left), type_name(right));
-        invalid(format!("unsupported operands for %: '{left}' and '{right}', or a division by zero"))
-    })
+    remainder.ok_or_else(|| unsupported("%", left, right))
+}
+
+/// `left + right`, which escapes what is added to markup.
+fn add(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, Error> {
+    if let (Some(first), Some(second)) = (left.as_str(), right.as_str()) {
+        state.consume_fuel(fuel(first.len() + second.len()))?;
+        return Ok(match (left.is_safe(), right.is_safe()) {
+            (false, false) => Value::from([first, second].concat()),
+            (true, true) => Value::from_safe_string([first, second].concat()),
+            (true, false) => Value::from_safe_string([first, &escape(second)].concat()),
+            (false, true) => Value::from_safe_string([&escape(first), second].concat()),
+        });
+    }
+    if let (ValueKind::Seq | ValueKind::Iterable, ValueKind::Seq | ValueKind::Iterable) = (left.kind(), right.kind())
+        && left.is_tuple() == right.is_tuple()
+    {
+        let items: Vec<Value> = left.try_iter()?.chain(right.try_iter()?).collect();
+        return Ok(if left.is_tuple() { Tuple::from(items).into() } else { items.into() });
+    }
+    let sum = match (integer(left), integer(right)) {
+        (Some(left), Some(right)) => left.checked_add(right).map(whole),
+        _ => number(left).zip(number(right)).map(|(left, right)| Value::from(left + right)),
+    };
+    sum.ok_or_else(|| unsupported("+", left, right))
+}
+
+/// As markupsafe escapes.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&#34;"),
+            _ => out.push(char),
+        }
+    }
+    out
+}
+
+fn unsupported(operator: &str, left: &Value, right: &Value) -> Error {
+    let (left, right) = (type_name(left), type_name(right));
+    invalid(format!("unsupported operands for {operator}: '{left}' and '{right}'"))
+}
+
+fn whole(number: i128) -> Value {
+    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
 }
 
 fn integer(value: &Value) -> Option<i128> {
