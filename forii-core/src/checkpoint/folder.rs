@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::ModelConfig;
-use super::config_json::{self, Object};
+use super::config_json;
+use super::json::Object;
 use super::names::Family;
 use super::safetensors::TensorFiles;
 use super::{Checkpoint, TensorView, fixup, malformed};
