@@ -58,7 +58,7 @@ impl FolderCheckpoint {
         })
     }
 
-    fn tokenizer_files(&self) -> Result<FolderTokenizer, LoadError> {
+    pub(super) fn tokenizer_files(&self) -> Result<FolderTokenizer, LoadError> {
         let path = self.folder.join("tokenizer.json");
         let tokenizer_json = match fs::read(&path) {
             Ok(bytes) => bytes,
