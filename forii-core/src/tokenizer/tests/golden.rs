@@ -14,6 +14,7 @@ use crate::tokenizer::{Special, Tokenizer};
 struct Golden {
     parse: Vec<Vec<u32>>,
     as_text: Vec<Vec<u32>>,
+    /// Empty where transformers' decoding is not meant to be met.
     decoded: Vec<String>,
 }
 
@@ -26,7 +27,6 @@ fn assert_golden(tokenizer: &Tokenizer, file: &str) {
     for (index, text) in texts.iter().enumerate() {
         let parsed = tokenizer.encode(text, Special::Parse);
         let as_text = tokenizer.encode(text, Special::AsText);
-        let decoded = tokenizer.decode(&golden.parse[index]);
         if parsed != golden.parse[index] {
             wrong.push(format!(
                 "{text:?} parsed: {parsed:?}, transformers {:?}",
@@ -39,7 +39,12 @@ fn assert_golden(tokenizer: &Tokenizer, file: &str) {
                 golden.as_text[index]
             ));
         }
-        if decoded != golden.decoded[index] {
+        let decoded = tokenizer.decode(&golden.parse[index]);
+        if golden
+            .decoded
+            .get(index)
+            .is_some_and(|expected| decoded != *expected)
+        {
             wrong.push(format!(
                 "{text:?} decoded: {decoded:?}, transformers {:?}",
                 golden.decoded[index]

