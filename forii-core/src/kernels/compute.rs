@@ -78,4 +78,13 @@ impl Compute {
     pub(super) fn pool(&self) -> Option<&super::cpu::Pool> {
         self.pool.as_deref()
     }
+
+    /// The threads of the CPU kernels.
+    ///
+    /// # Panics
+    /// On the reference path.
+    #[cfg(feature = "cpu")]
+    pub(super) fn cpu_pool(&self) -> &super::cpu::Pool {
+        self.pool().expect("called on the CPU path only")
+    }
 }

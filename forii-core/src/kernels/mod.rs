@@ -12,6 +12,8 @@ mod kv;
 mod matrix;
 #[cfg(feature = "cpu")]
 mod ops;
+#[cfg(feature = "cpu")]
+mod ops_attention;
 mod reference;
 
 use burn::tensor::Tensor;

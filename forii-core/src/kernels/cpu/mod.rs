@@ -3,7 +3,18 @@
 
 use burn::tensor::Tensor;
 
-use super::{Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation};
+use super::{Compute, Matrix};
+
+mod attention;
+mod pool;
+mod rows;
+mod simd;
+mod tensor;
+
+pub(in crate::kernels) use attention::{attention, attention_flex};
+pub(in crate::kernels) use pool::Pool;
+pub(in crate::kernels) use rows::{gated, gated_flex, rms_norm, rms_norm_flex};
+pub(in crate::kernels) use tensor::lazy_zeros;
 
 pub(in crate::kernels) fn linear(
     compute: &Compute,
@@ -16,35 +27,4 @@ pub(in crate::kernels) fn linear(
 }
 pub(in crate::kernels) fn embedding(compute: &Compute, table: &Matrix, ids: &[u32]) -> Tensor<2> {
     todo!()
-}
-pub(in crate::kernels) fn rms_norm(
-    compute: &Compute,
-    x: Tensor<2>,
-    weight: &Tensor<1>,
-    eps: f32,
-) -> Tensor<2> {
-    todo!()
-}
-pub(in crate::kernels) fn gated(compute: &Compute, gate_up: Tensor<2>, act: Activation) -> Tensor<2> {
-    todo!()
-}
-pub(in crate::kernels) fn attention(
-    compute: &Compute,
-    qkv: Tensor<2>,
-    rotation: &Rotation,
-    norms: Option<HeadNorms<'_>>,
-    params: &AttentionParams,
-    layer: &mut KvLayer,
-    batch: &Batch,
-) -> Tensor<2> {
-    todo!()
-}
-
-/// The threads that the kernels share.
-#[derive(Debug)]
-pub(in crate::kernels) struct Pool;
-impl Pool {
-    pub(in crate::kernels) fn new(threads: usize) -> Self {
-        Self
-    }
 }
