@@ -24,7 +24,7 @@ pub enum DeviceKind {
 pub struct Compute {
     device: Device,
     #[cfg(feature = "cpu")]
-    pool: Option<Arc<super::cpu::Pool>>,
+    cpu: Option<Arc<super::cpu::Cpu>>,
 }
 
 impl Compute {
@@ -37,7 +37,7 @@ impl Compute {
             #[cfg(feature = "cpu")]
             DeviceKind::Cpu => Ok(Self {
                 device: Device::flex(),
-                pool: Some(Arc::new(super::cpu::Pool::new(threads))),
+                cpu: Some(Arc::new(super::cpu::Cpu::new(threads)?)),
             }),
             #[cfg(feature = "cuda")]
             DeviceKind::Cuda(index) => Ok(Self::reference(Device::cuda(index))),
@@ -58,7 +58,7 @@ impl Compute {
         Self {
             device,
             #[cfg(feature = "cpu")]
-            pool: None,
+            cpu: None,
         }
     }
 
@@ -70,21 +70,23 @@ impl Compute {
     /// Whether forii's own CPU kernels run, not the reference.
     #[cfg(feature = "cpu")]
     pub(super) fn is_cpu(&self) -> bool {
-        self.pool.is_some()
+        self.cpu.is_some()
     }
 
     /// The threads of the CPU kernels; `None` on the reference path.
     #[cfg(feature = "cpu")]
     pub(super) fn pool(&self) -> Option<&super::cpu::Pool> {
-        self.pool.as_deref()
+        self.cpu.as_deref().map(super::cpu::Cpu::pool)
     }
 
-    /// The threads of the CPU kernels.
+    /// What the CPU kernels run on.
     ///
     /// # Panics
     /// On the reference path.
     #[cfg(feature = "cpu")]
-    pub(super) fn cpu_pool(&self) -> &super::cpu::Pool {
-        self.pool().expect("called on the CPU path only")
+    pub(super) fn cpu(&self) -> &super::cpu::Cpu {
+        self.cpu
+            .as_deref()
+            .expect("the kernels of the processor were chosen")
     }
 }

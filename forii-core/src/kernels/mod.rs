@@ -16,7 +16,8 @@ mod ops;
 mod ops_attention;
 mod reference;
 
-use burn::tensor::Tensor;
+/// burn's tensor, in which all of these functions speak.
+pub use burn::tensor::Tensor;
 
 pub use batch::{Batch, Span};
 pub use compute::{Compute, DeviceKind};

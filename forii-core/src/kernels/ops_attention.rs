@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
 use burn_flex::{Flex, FlexTensor};
 
-use super::cpu::{self, Pool};
+use super::cpu::{self, Cpu};
 use super::{Activation, AttentionParams, Batch};
 
 /// The weights of the norms on queries and keys, where a layer has them.
@@ -20,9 +20,9 @@ pub(crate) enum HeadNormWeights<B: Backend> {
 /// See the functions of the same names in [`super`].
 #[backend_extension(Flex: cfg(feature = "cpu"))]
 pub(crate) trait AttentionOps: Backend {
-    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32, pool: &Pool) -> FloatTensor<Self>;
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32, cpu: &Cpu) -> FloatTensor<Self>;
 
-    fn gated(gate_up: FloatTensor<Self>, act: Activation, pool: &Pool) -> FloatTensor<Self>;
+    fn gated(gate_up: FloatTensor<Self>, act: Activation, cpu: &Cpu) -> FloatTensor<Self>;
 
     /// Returns the result and the two halves of the cache, which must have no other owner.
     #[allow(clippy::too_many_arguments)]
@@ -36,17 +36,17 @@ pub(crate) trait AttentionOps: Backend {
         eps: f32,
         params: &AttentionParams,
         batch: &Batch,
-        pool: &Pool,
+        cpu: &Cpu,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 impl AttentionOps for Flex {
-    fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32, pool: &Pool) -> FlexTensor {
-        cpu::rms_norm_flex(x, weight, eps, pool)
+    fn rms_norm(x: FlexTensor, weight: FlexTensor, eps: f32, cpu: &Cpu) -> FlexTensor {
+        cpu::rms_norm_flex(x, weight, eps, cpu)
     }
 
-    fn gated(gate_up: FlexTensor, act: Activation, pool: &Pool) -> FlexTensor {
-        cpu::gated_flex(gate_up, act, pool)
+    fn gated(gate_up: FlexTensor, act: Activation, cpu: &Cpu) -> FlexTensor {
+        cpu::gated_flex(gate_up, act, cpu)
     }
 
     fn attention(
@@ -59,8 +59,8 @@ impl AttentionOps for Flex {
         eps: f32,
         params: &AttentionParams,
         batch: &Batch,
-        pool: &Pool,
+        cpu: &Cpu,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        cpu::attention_flex([qkv, cos, sin], norms, [k, v], eps, params, batch, pool)
+        cpu::attention_flex([qkv, cos, sin], norms, [k, v], eps, params, batch, cpu)
     }
 }

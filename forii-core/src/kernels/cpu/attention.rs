@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use half::f16;
 
-use super::Pool;
+use super::Cpu;
 use super::simd::attention::{Inputs, attend, write};
 use super::tensor::{contiguous, floats, from_floats};
 use crate::kernels::ops_attention::{AttentionOps, HeadNormWeights};
@@ -44,7 +44,7 @@ pub(in crate::kernels) fn attention(
         norms.map_or(0.0, |norms| norms.eps),
         params,
         batch,
-        compute.cpu_pool(),
+        compute.cpu(),
     );
     layer.k = Some(Tensor::from_dispatch(k));
     layer.v = Some(Tensor::from_dispatch(v));
@@ -58,7 +58,7 @@ pub(in crate::kernels) fn attention_flex(
     eps: f32,
     params: &AttentionParams,
     batch: &Batch,
-    pool: &Pool,
+    cpu: &Cpu,
 ) -> (FlexTensor, FlexTensor, FlexTensor) {
     let AttentionParams {
         num_heads,
@@ -99,8 +99,8 @@ pub(in crate::kernels) fn attention_flex(
         let shared = "the cache has one owner";
         let k = k.try_storage_mut::<f16>().expect(shared);
         let v = v.try_storage_mut::<f16>().expect(shared);
-        write(pool, inputs, k, v);
-        attend(pool, inputs, k, v, &mut out);
+        write(cpu, inputs, k, v);
+        attend(cpu, inputs, k, v, &mut out);
     }
     (from_floats(out, [n, num_heads * head_dim]), k, v)
 }

@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use burn::tensor::{DType, Shape};
-use burn_flex::Layout;
 
 use super::*;
 use crate::kernels::cpu::simd::Level;
@@ -275,7 +274,7 @@ fn tensor(x: Vec<f32>, cols: usize) -> FlexTensor {
 
 /// One step over parts of sequences; the rows that come out, part after part.
 fn step(
-    pool: &Pool,
+    cpu: &Cpu,
     cache: &mut Option<[FlexTensor; 2]>,
     parts: &[(&Sequence, Range<usize>)],
 ) -> Vec<Vec<f32>> {
@@ -319,7 +318,7 @@ fn step(
         EPS,
         &case.params(),
         &batch,
-        pool,
+        cpu,
     );
     *cache = Some([k, v]);
     let mut rows = floats(&out);
@@ -333,16 +332,17 @@ fn step(
     out
 }
 
-/// Pools of each kind of instructions that this processor has.
-fn pools(threads: usize) -> Vec<Pool> {
+/// What runs on each kind of instructions that this processor has.
+fn cpus(threads: usize) -> Vec<Cpu> {
     Level::available()
-        .map(|level| Pool::with_level(threads, level))
+        .into_iter()
+        .map(|(_, level)| Cpu::with_level(threads, level))
         .collect()
 }
 
 /// Each sequence prefilled whole and alone.
-fn alone(pool: &Pool, sequences: &[Sequence]) -> Vec<Vec<f32>> {
-    let one = |s: &Sequence| step(pool, &mut Some(stale_cache(s.case)), &[(s, 0..s.len)]).remove(0);
+fn alone(cpu: &Cpu, sequences: &[Sequence]) -> Vec<Vec<f32>> {
+    let one = |s: &Sequence| step(cpu, &mut Some(stale_cache(s.case)), &[(s, 0..s.len)]).remove(0);
     sequences.iter().map(one).collect()
 }
 
@@ -351,10 +351,10 @@ fn agrees_with_the_reference() {
     for case in CASES {
         let sequences = sequences(case, &[131, 40, 1, 16, 70]);
         let expected: Vec<_> = sequences.iter().map(Sequence::expected).collect();
-        for pool in pools(2) {
+        for cpu in cpus(2) {
             let mut cache = Some(stale_cache(case));
             let parts: Vec<_> = sequences.iter().map(|s| (s, 0..s.len)).collect();
-            let got = step(&pool, &mut cache, &parts);
+            let got = step(&cpu, &mut cache, &parts);
             for (expected, got) in expected.iter().zip(got) {
                 assert_eq!(expected.len(), got.len());
                 let difference = expected
@@ -362,11 +362,7 @@ fn agrees_with_the_reference() {
                     .zip(&got)
                     .map(|(e, g)| (e - f64::from(*g)).abs())
                     .fold(0.0, f64::max);
-                assert!(
-                    difference < TOLERANCE,
-                    "{case:?} {:?}: {difference}",
-                    pool.level()
-                );
+                assert!(difference < TOLERANCE, "{case:?} {:?}: {difference}", cpu.level);
                 assert!(got.iter().all(|x| x.is_finite()));
             }
         }
@@ -377,17 +373,17 @@ fn agrees_with_the_reference() {
 fn chunks_of_any_length_change_nothing() {
     for case in CASES {
         let sequences = sequences(case, &[131]);
-        for pool in pools(1) {
-            let whole = alone(&pool, &sequences).remove(0);
+        for cpu in cpus(1) {
+            let whole = alone(&cpu, &sequences).remove(0);
             for chunk in [1, 5, 16, 17, 33] {
                 let sequence = &sequences[0];
                 let mut cache = Some(stale_cache(case));
                 let mut got = Vec::new();
                 for from in (0..sequence.len).step_by(chunk) {
                     let part = from..(from + chunk).min(sequence.len);
-                    got.extend(step(&pool, &mut cache, &[(sequence, part)]).remove(0));
+                    got.extend(step(&cpu, &mut cache, &[(sequence, part)]).remove(0));
                 }
-                assert_eq!(bits(&whole), bits(&got), "{case:?} {:?} by {chunk}", pool.level());
+                assert_eq!(bits(&whole), bits(&got), "{case:?} {:?} by {chunk}", cpu.level);
             }
         }
     }
@@ -397,8 +393,8 @@ fn chunks_of_any_length_change_nothing() {
 fn company_in_the_batch_changes_nothing() {
     for case in CASES {
         let sequences = sequences(case, &[100, 37, 131, 64, 1]);
-        for pool in pools(2) {
-            let whole = alone(&pool, &sequences);
+        for cpu in cpus(2) {
+            let whole = alone(&cpu, &sequences);
             // Each sequence in chunks of another length, so that prefill meets decode.
             let mut cache = Some(stale_cache(case));
             let mut got = vec![Vec::new(); sequences.len()];
@@ -414,12 +410,12 @@ fn company_in_the_batch_changes_nothing() {
                         done[i] = to;
                     }
                 }
-                for (i, rows) in who.into_iter().zip(step(&pool, &mut cache, &parts)) {
+                for (i, rows) in who.into_iter().zip(step(&cpu, &mut cache, &parts)) {
                     got[i].extend(rows);
                 }
             }
             for (whole, got) in whole.iter().zip(&got) {
-                assert_eq!(bits(whole), bits(got), "{case:?} {:?}", pool.level());
+                assert_eq!(bits(whole), bits(got), "{case:?} {:?}", cpu.level);
             }
         }
     }
@@ -431,8 +427,8 @@ fn threads_change_nothing() {
     let sequences = sequences(PLAIN, &[300, 200]);
     let parts: Vec<_> = sequences.iter().map(|s| (s, 0..s.len)).collect();
     let of = |threads| -> Vec<_> {
-        let run = |pool: &Pool| step(pool, &mut Some(stale_cache(PLAIN)), &parts);
-        pools(threads)
+        let run = |cpu: &Cpu| step(cpu, &mut Some(stale_cache(PLAIN)), &parts);
+        cpus(threads)
             .iter()
             .flat_map(run)
             .map(|rows| bits(&rows))
@@ -446,10 +442,10 @@ fn threads_change_nothing() {
 #[test]
 fn a_value_beyond_half_precision_does_not_reach_rows_before_it() {
     let mut sequences = sequences(PLAIN, &[20]);
-    let clean = alone(&Pool::new(1), &sequences).remove(0);
+    let clean = alone(&Cpu::new(1).unwrap(), &sequences).remove(0);
     let row = PLAIN.row_len();
     sequences[0].qkv[11 * row + 12 * 64..12 * row].fill(1e9);
-    let got = alone(&Pool::new(1), &sequences).remove(0);
+    let got = alone(&Cpu::new(1).unwrap(), &sequences).remove(0);
     assert_eq!(
         bits(&clean[..11 * PLAIN.out_len()]),
         bits(&got[..11 * PLAIN.out_len()])

@@ -22,15 +22,15 @@ fn largest_difference(expected: impl Iterator<Item = f64>, got: &[f32]) -> f64 {
 
 #[test]
 fn rms_norm_agrees_with_the_definition_and_rows_stand_alone() {
-    for level in Level::available() {
+    for (_, level) in Level::available() {
         for (rows, len) in [(1, 576), (3, 896), (5, 8), (2, 100), (300, 576), (1, 1)] {
             let x = numbers(rows * len);
             let weight = numbers(len);
             let run = |threads: usize, x: &[f32]| {
                 let mut out = vec![0.0; x.len()];
-                let pool = Pool::with_level(threads, level);
+                let cpu = Cpu::with_level(threads, level);
                 for_each_row(
-                    &pool,
+                    &cpu,
                     RmsNorm {
                         weight: &weight,
                         eps: 1e-5,
@@ -64,14 +64,14 @@ fn activations_agree_with_their_definitions() {
         let y = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
         0.5 * x * (1.0 + y.tanh())
     };
-    for level in Level::available() {
+    for (_, level) in Level::available() {
         for (rows, len) in [(1, 1536), (3, 20), (40, 1536)] {
             let x = numbers(rows * 2 * len);
             for act in [Activation::Silu, Activation::GeluTanh] {
                 let run = |threads: usize| {
                     let mut out = vec![0.0; rows * len];
-                    let pool = Pool::with_level(threads, level);
-                    for_each_row(&pool, Gated(act), (&x, 2 * len), (&mut out, len));
+                    let cpu = Cpu::with_level(threads, level);
+                    for_each_row(&cpu, Gated(act), (&x, 2 * len), (&mut out, len));
                     out
                 };
                 let got = run(2);
@@ -96,13 +96,13 @@ fn activations_agree_with_their_definitions() {
 
 #[test]
 fn activations_of_extreme_gates_are_finite() {
-    for level in Level::available() {
+    for (_, level) in Level::available() {
         let x = [
             -1e30, -500.0, -90.0, 90.0, 500.0, 1e10, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0,
         ];
         for act in [Activation::Silu, Activation::GeluTanh] {
             let mut out = [0.0; 6];
-            for_each_row(&Pool::with_level(1, level), Gated(act), (&x, 12), (&mut out, 6));
+            for_each_row(&Cpu::with_level(1, level), Gated(act), (&x, 12), (&mut out, 6));
             assert_eq!(&out[3..], &x[3..6], "{level:?} {act:?}");
             assert!(
                 out[..3].iter().all(|x| x.abs() < 1e-30),

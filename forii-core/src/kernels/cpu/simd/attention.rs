@@ -15,7 +15,7 @@ use half::f16;
 use super::disjoint::Disjoint;
 use super::lanes::{Kernel, LANES, Lanes, dispatch};
 use super::rows::rms_factor;
-use crate::kernels::cpu::Pool;
+use crate::kernels::cpu::Cpu;
 use crate::kernels::{AttentionParams, BLOCK_LEN, Batch};
 
 /// Cache blocks whose scores are turned into probabilities together.
@@ -55,18 +55,18 @@ pub(in crate::kernels::cpu) struct Inputs<'a> {
 ///
 /// # Panics
 /// Where a block lies outside the cache.
-pub(in crate::kernels::cpu) fn write(pool: &Pool, inputs: Inputs<'_>, k: &mut [f16], v: &mut [f16]) {
+pub(in crate::kernels::cpu) fn write(cpu: &Cpu, inputs: Inputs<'_>, k: &mut [f16], v: &mut [f16]) {
     let numbers = inputs.batch.tokens.len() * inputs.params.num_kv_heads * inputs.params.head_dim;
     // Far dearer than a multiply-add each: computed, rounded and scattered.
     let parts = if numbers < WORTH_A_THREAD / 16 {
         1
     } else {
-        pool.threads()
+        cpu.pool().threads()
     };
     let (k, v) = (&Disjoint::new(k), &Disjoint::new(v));
     let work = |part| {
         dispatch(
-            pool.level(),
+            cpu.level,
             Write {
                 inputs,
                 part,
@@ -76,27 +76,21 @@ pub(in crate::kernels::cpu) fn write(pool: &Pool, inputs: Inputs<'_>, k: &mut [f
             },
         )
     };
-    if parts > 1 { pool.run(&work) } else { work(0) }
+    if parts > 1 { cpu.pool().run(&work) } else { work(0) }
 }
 
 /// Computes the attention of all tokens into `out: [n, num_heads · head_dim]`.
 ///
 /// # Panics
 /// Where spans overlap or do not ascend.
-pub(in crate::kernels::cpu) fn attend(
-    pool: &Pool,
-    inputs: Inputs<'_>,
-    k: &[f16],
-    v: &[f16],
-    out: &mut [f32],
-) {
+pub(in crate::kernels::cpu) fn attend(cpu: &Cpu, inputs: Inputs<'_>, k: &[f16], v: &[f16], out: &mut [f32]) {
     let tasks = &plan(inputs.batch, inputs.params);
     let cost: usize = tasks.iter().map(|task| task.cost).sum();
     let cost = cost * 2 * inputs.params.head_dim * (inputs.params.num_heads / inputs.params.num_kv_heads);
     let (next, out) = (&AtomicUsize::new(0), &Disjoint::new(out));
     let work = |_| {
         dispatch(
-            pool.level(),
+            cpu.level,
             Attend {
                 inputs,
                 tasks,
@@ -107,8 +101,8 @@ pub(in crate::kernels::cpu) fn attend(
             },
         )
     };
-    let parallel = pool.threads() > 1 && tasks.len() > 1 && cost >= WORTH_A_THREAD;
-    if parallel { pool.run(&work) } else { work(0) }
+    let parallel = cpu.pool().threads() > 1 && tasks.len() > 1 && cost >= WORTH_A_THREAD;
+    if parallel { cpu.pool().run(&work) } else { work(0) }
 }
 
 /// Some tokens of one span, and all query heads that read one key head.

@@ -1,16 +1,18 @@
 //! Sixteen lanes of f32, the vocabulary in which attention, norms and activations are written once
-//! for all instruction sets. A value of a type that implements [`Lanes`] is the proof that the
-//! processor has its instructions: only [`dispatch`] makes one.
-#![allow(unsafe_code)]
+//! for all instruction sets.
 
 use half::f16;
 
-use super::Level;
+use super::scalar::Scalar;
+use super::{Isa, Level};
 
 /// Lanes in one vector.
 pub(in crate::kernels::cpu) const LANES: usize = 16;
 
-/// Instructions on vectors of sixteen f32. Every method is one operation per lane, rounded once,
+/// Where `e^x` comes close to the smallest normal number.
+const LOWEST: f32 = -87.3;
+
+/// Instructions on vectors of sixteen f32; a value is the proof that the processor has them. Every method is one operation per lane, rounded once,
 /// so that a kernel's result does not depend on how its rows are tiled.
 pub(in crate::kernels::cpu) trait Lanes: Copy {
     /// Sixteen f32.
@@ -52,7 +54,6 @@ pub(in crate::kernels::cpu) trait Lanes: Copy {
     /// The reduction and the polynomial are those of Cephes' `expf`.
     #[inline(always)]
     fn exp(self, x: Self::V) -> Self::V {
-        const LOWEST: f32 = -87.3;
         // Adding it leaves the nearest integer in the low bits of the mantissa.
         const ROUND: f32 = 12_582_912.0;
         let bounded = self.min(self.splat(88.0), self.max(self.splat(LOWEST), x));
@@ -68,11 +69,11 @@ pub(in crate::kernels::cpu) trait Lanes: Copy {
         self.zero_below(self.scale_pow2(p, shifted), x, LOWEST)
     }
 
-    /// `x / (1 + e^(-y))`.
+    /// `x / (1 + e^(-y))`; zero where `y` is below -87.3.
     #[inline(always)]
     fn mul_sigmoid(self, x: Self::V, y: Self::V) -> Self::V {
         let e = self.exp(self.sub(self.splat(0.0), y));
-        self.div(x, self.add(self.splat(1.0), e))
+        self.zero_below(self.div(x, self.add(self.splat(1.0), e)), y, LOWEST)
     }
 
     /// `tanh x`, absolute error about 1e-7.
@@ -131,17 +132,19 @@ pub(in crate::kernels::cpu) trait Kernel {
 }
 
 /// Runs a kernel with the instructions of a level.
-///
-/// # Panics
-/// Where the processor lacks them.
 pub(in crate::kernels::cpu) fn dispatch(level: Level, kernel: impl Kernel) {
     match level {
-        Level::Scalar => kernel.run(super::scalar::Scalar),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => super::avx2::run(kernel),
+        Level::Avx2(isa) => isa.vectorize(
+            #[inline(always)]
+            || kernel.run(isa),
+        ),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => super::avx512::run(kernel),
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => kernel.run(super::scalar::Scalar),
+        Level::Avx512(isa) => isa.vectorize(
+            #[inline(always)]
+            || kernel.run(isa),
+        ),
+        // What the compiler makes of plain arrays is good on 64-bit ARM, whose vectors are no option.
+        _ => kernel.run(Scalar),
     }
 }

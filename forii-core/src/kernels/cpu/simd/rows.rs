@@ -1,10 +1,8 @@
 //! Kernels on the rows of a matrix, each row by itself: RMS norm and gated activation.
-#![allow(unsafe_code)]
 
-use super::disjoint::Disjoint;
 use super::lanes::{Kernel, LANES, Lanes, dispatch};
 use crate::checkpoint::config::Activation;
-use crate::kernels::cpu::Pool;
+use crate::kernels::cpu::Cpu;
 
 /// Numbers read and written below which waking another thread takes longer than the work.
 const WORTH_A_THREAD: usize = 32 * 1024;
@@ -105,7 +103,7 @@ impl<K: RowKernel> Kernel for Rows<'_, K> {
 
 /// Runs a kernel on each row of `x`, rows shared out among the threads where that pays.
 pub(in crate::kernels::cpu) fn for_each_row(
-    pool: &Pool,
+    cpu: &Cpu,
     kernel: impl RowKernel,
     (x, x_len): (&[f32], usize),
     (out, out_len): (&mut [f32], usize),
@@ -113,9 +111,9 @@ pub(in crate::kernels::cpu) fn for_each_row(
     if x_len == 0 || out_len == 0 {
         return;
     }
-    let level = pool.level();
+    let level = cpu.level;
     let rows = x.len() / x_len;
-    let threads = pool.threads();
+    let threads = cpu.pool().threads();
     if threads == 1 || rows == 1 || x.len() + out.len() < WORTH_A_THREAD {
         dispatch(
             level,
@@ -130,16 +128,13 @@ pub(in crate::kernels::cpu) fn for_each_row(
         return;
     }
     let share = rows.div_ceil(threads);
-    let out = Disjoint::new(out);
-    pool.run(&|thread| {
-        let (from, to) = ((thread * share).min(rows), ((thread + 1) * share).min(rows));
-        // SAFETY: the ranges of two threads do not overlap.
-        let out = unsafe { out.part(from * out_len..to * out_len) };
+    cpu.pool().run_chunks(out, share * out_len, &|i, out| {
+        let x = &x[i * share * x_len..][..out.len() / out_len * x_len];
         dispatch(
             level,
             Rows {
                 kernel,
-                x: &x[from * x_len..to * x_len],
+                x,
                 x_len,
                 out,
                 out_len,

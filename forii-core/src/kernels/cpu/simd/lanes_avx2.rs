@@ -5,26 +5,8 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::lanes::{Kernel, LANES, Lanes};
-
-/// The proof that the processor has AVX2, FMA and F16C.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Avx2(());
-
-/// Runs a kernel with AVX2.
-pub(super) fn run(kernel: impl Kernel) {
-    let has = is_x86_feature_detected!("avx2")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c");
-    assert!(has, "this processor has no AVX2 with FMA and F16C");
-    // SAFETY: just detected.
-    unsafe { enter(kernel) }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn enter(kernel: impl Kernel) {
-    kernel.run(Avx2(()));
-}
+use super::avx2::Avx2;
+use super::lanes::{LANES, Lanes};
 
 macro_rules! has {
     ($call:expr) => {
@@ -69,7 +51,7 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn store_f16(self, v: Pair, to: &mut [f16; LANES]) {
-        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT;
         has!({
             _mm_storeu_si128(to.as_mut_ptr().cast(), _mm256_cvtps_ph::<NEAREST>(v[0]));
             _mm_storeu_si128(to.as_mut_ptr().add(8).cast(), _mm256_cvtps_ph::<NEAREST>(v[1]));

@@ -5,26 +5,8 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::lanes::{Kernel, LANES, Lanes};
-
-/// The proof that the processor has AVX-512F (and F16C and FMA, older than it).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512(());
-
-/// Runs a kernel with AVX-512.
-pub(super) fn run(kernel: impl Kernel) {
-    assert!(
-        is_x86_feature_detected!("avx512f"),
-        "this processor has no AVX-512"
-    );
-    // SAFETY: just detected.
-    unsafe { enter(kernel) }
-}
-
-#[target_feature(enable = "avx512f")]
-fn enter(kernel: impl Kernel) {
-    kernel.run(Avx512(()));
-}
+use super::avx512::Avx512;
+use super::lanes::{LANES, Lanes};
 
 macro_rules! has {
     ($call:expr) => {

@@ -4,10 +4,7 @@
 use half::f16;
 
 use super::lanes::{LANES, Lanes};
-
-/// No instructions beyond the target's own.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scalar;
+use super::scalar::Scalar;
 
 #[inline(always)]
 fn map2(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
