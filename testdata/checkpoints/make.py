@@ -60,7 +60,7 @@ def rope(**parameters):
 MODELS = {
     "llama": (dict(model_type="llama", rope_parameters=dict(rope_type="default", rope_theta=500000.0)), True),
     "llama-tied-bias": (
-        dict(model_type="llama", num_hidden_layers=1, tie_word_embeddings=True, attention_bias=True, mlp_bias=True),
+        dict(model_type="llama", num_hidden_layers=1, tie_word_embeddings=True, attention_bias=True),
         True,
     ),
     "llama-rope-linear": (rope(rope_type="linear", factor=4.0), True),

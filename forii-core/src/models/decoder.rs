@@ -1,5 +1,5 @@
 //! The decoder that most families share: pre-norm layers of attention and a gated feed-forward
-//! block around one residual stream. A family's file says what it adds.
+//! block around one residual stream. A family's file says what it adds to attention.
 
 use burn::tensor::Tensor;
 
@@ -11,14 +11,6 @@ use crate::nn::attention::AttentionOptions;
 use crate::nn::{Attention, Embedding, Linear, Mlp, RmsNorm, RotaryEmbedding};
 
 use super::{Model, select_rows};
-
-/// What a family adds to the plain decoder.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct DecoderOptions {
-    pub(super) attention: AttentionOptions,
-    /// `gate_proj`, `up_proj` and `down_proj` have biases.
-    pub(super) mlp_bias: bool,
-}
 
 /// `…ForCausalLM`: a decoder and its output layer.
 #[derive(Debug)]
@@ -35,7 +27,7 @@ impl Decoder {
     pub(super) fn load(
         weights: &Weights<'_>,
         compute: &Compute,
-        options: DecoderOptions,
+        options: AttentionOptions,
     ) -> Result<Self, LoadError> {
         let config = weights.config();
         let model = weights.at("model");
@@ -95,15 +87,15 @@ impl DecoderLayer {
         compute: &Compute,
         config: &ModelConfig,
         index: usize,
-        options: DecoderOptions,
+        options: AttentionOptions,
     ) -> Result<Self, LoadError> {
         let norm = |name| RmsNorm::load(compute, weights, name, config.hidden_size, config.rms_norm_eps);
         let self_attn = weights.at("self_attn");
         Ok(Self {
             input_layernorm: norm("input_layernorm")?,
-            self_attn: Attention::load(compute, &self_attn, config, index, options.attention)?,
+            self_attn: Attention::load(compute, &self_attn, config, index, options)?,
             post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: Mlp::load(compute, &weights.at("mlp"), config, options.mlp_bias)?,
+            mlp: Mlp::load(compute, &weights.at("mlp"), config)?,
         })
     }
 

@@ -130,7 +130,7 @@ impl DecoderLayer {
             self_attn: Attention::load(compute, &self_attn, config, index, options)?,
             post_attention_layernorm: norm("post_attention_layernorm")?,
             pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
-            mlp: Mlp::load(compute, &weights.at("mlp"), config, false)?,
+            mlp: Mlp::load(compute, &weights.at("mlp"), config)?,
             post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
         })
     }
