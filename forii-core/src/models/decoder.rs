@@ -33,8 +33,15 @@ impl Decoder {
         let model = weights.at("model");
         let table = [config.vocab_size, config.hidden_size];
         let embed_tokens = Embedding::load(compute, &model, "embed_tokens", table)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|index| DecoderLayer::load(&model.at(&format!("layers.{index}")), compute, config, index, options));
+        let layers = (0..config.num_hidden_layers).map(|index| {
+            DecoderLayer::load(
+                &model.at(&format!("layers.{index}")),
+                compute,
+                config,
+                index,
+                options,
+            )
+        });
         Ok(Self {
             layers: layers.collect::<Result<_, _>>()?,
             norm: RmsNorm::load(compute, &model, "norm", config.hidden_size, config.rms_norm_eps)?,
@@ -111,7 +118,9 @@ impl DecoderLayer {
     ) -> Tensor<2> {
         let residual = hidden_states.clone();
         let hidden_states = self.input_layernorm.forward(hidden_states);
-        let mut hidden_states = self.self_attn.forward_add(hidden_states, residual, rotation, cache, batch);
+        let mut hidden_states = self
+            .self_attn
+            .forward_add(hidden_states, residual, rotation, cache, batch);
         if let Some(rows) = outputs {
             hidden_states = select_rows(hidden_states, rows);
         }
@@ -132,12 +141,22 @@ pub(super) fn load_lm_head(
     if config.tie_word_embeddings {
         return Ok(embed_tokens.as_linear());
     }
-    Linear::load(compute, weights, "lm_head", [config.vocab_size, config.hidden_size], false)
+    Linear::load(
+        compute,
+        weights,
+        "lm_head",
+        [config.vocab_size, config.hidden_size],
+        false,
+    )
 }
 
 /// A key and a value for each head, in every layer.
 pub(super) fn kv_shape(config: &ModelConfig) -> KvShape {
-    let heads =
-        KvLayerShape::Heads { num_kv_heads: config.num_key_value_heads, head_dim: config.head_dim };
-    KvShape { layers: vec![heads; config.num_hidden_layers] }
+    let heads = KvLayerShape::Heads {
+        num_kv_heads: config.num_key_value_heads,
+        head_dim: config.head_dim,
+    };
+    KvShape {
+        layers: vec![heads; config.num_hidden_layers],
+    }
 }

@@ -8,9 +8,15 @@ use crate::nn::attention::AttentionOptions;
 use super::decoder::Decoder;
 use super::{Architecture, Model};
 
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["qwen2"], load };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    names: &["qwen2"],
+    load,
+};
 
 fn load(weights: &Weights<'_>, compute: &Compute) -> Result<Box<dyn Model>, LoadError> {
-    let attention = AttentionOptions { qkv_bias: true, ..AttentionOptions::default() };
+    let attention = AttentionOptions {
+        qkv_bias: true,
+        ..AttentionOptions::default()
+    };
     Ok(Box::new(Decoder::load(weights, compute, attention)?))
 }

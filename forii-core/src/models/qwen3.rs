@@ -9,7 +9,10 @@ use crate::nn::attention::AttentionOptions;
 use super::decoder::Decoder;
 use super::{Architecture, Model};
 
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["qwen3"], load };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    names: &["qwen3"],
+    load,
+};
 
 fn load(weights: &Weights<'_>, compute: &Compute) -> Result<Box<dyn Model>, LoadError> {
     let self_attn = weights.at("model.layers.0.self_attn");

@@ -23,11 +23,7 @@ impl Mlp {
     ///
     /// # Errors
     /// [`LoadError`] where a tensor is absent or has another shape.
-    pub fn load(
-        compute: &Compute,
-        weights: &Weights<'_>,
-        config: &ModelConfig,
-    ) -> Result<Self, LoadError> {
+    pub fn load(compute: &Compute, weights: &Weights<'_>, config: &ModelConfig) -> Result<Self, LoadError> {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let gate_up = [("gate_proj", intermediate), ("up_proj", intermediate)];
         Ok(Self {
