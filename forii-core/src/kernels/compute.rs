@@ -24,7 +24,7 @@ pub enum DeviceKind {
 pub struct Compute {
     device: Device,
     #[cfg(feature = "cpu")]
-    pool: Option<Arc<super::cpu::Pool>>,
+    cpu: Option<Arc<super::cpu::Cpu>>,
 }
 
 impl Compute {
@@ -37,7 +37,7 @@ impl Compute {
             #[cfg(feature = "cpu")]
             DeviceKind::Cpu => Ok(Self {
                 device: Device::flex(),
-                pool: Some(Arc::new(super::cpu::Pool::new(threads))),
+                cpu: Some(Arc::new(super::cpu::Cpu::new(threads)?)),
             }),
             // Both device constructors are lazy and panic on first use where there is no device.
             #[cfg(feature = "cuda")]
@@ -64,7 +64,7 @@ impl Compute {
         Self {
             device,
             #[cfg(feature = "cpu")]
-            pool: None,
+            cpu: None,
         }
     }
 
@@ -76,13 +76,24 @@ impl Compute {
     /// Whether forii's own CPU kernels run, not the reference.
     #[cfg(feature = "cpu")]
     pub(super) fn is_cpu(&self) -> bool {
-        self.pool.is_some()
+        self.cpu.is_some()
     }
 
     /// The threads of the CPU kernels; `None` on the reference path.
     #[cfg(feature = "cpu")]
     pub(super) fn pool(&self) -> Option<&super::cpu::Pool> {
-        self.pool.as_deref()
+        self.cpu.as_deref().map(super::cpu::Cpu::pool)
+    }
+
+    /// What the CPU kernels run on.
+    ///
+    /// # Panics
+    /// On the reference path.
+    #[cfg(feature = "cpu")]
+    pub(super) fn cpu(&self) -> &super::cpu::Cpu {
+        self.cpu
+            .as_deref()
+            .expect("the kernels of the processor were chosen")
     }
 }
 

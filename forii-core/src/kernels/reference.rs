@@ -18,7 +18,7 @@ pub(super) fn linear(
     bias: Option<&Tensor<1>>,
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
-    let mut y = x.matmul(weight.dense().transpose());
+    let mut y = x.matmul(weight.dense().clone().transpose());
     if let Some(bias) = bias {
         y = y + bias.clone().unsqueeze();
     }
@@ -31,6 +31,7 @@ pub(super) fn linear(
 pub(super) fn embedding(compute: &Compute, table: &Matrix, ids: &[u32]) -> Tensor<2> {
     table
         .dense()
+        .clone()
         .select(0, indices(ids.iter().map(|&id| id as usize), compute.device()))
 }
 

@@ -1,13 +1,103 @@
-//! To be written.
+//! The kernels of the processor, for burn's Flex backend: packed weights, threads, and the
+//! instruction set chosen at start.
 #![allow(unused_variables)]
 
+mod arena;
+mod pack;
 mod pool;
+mod quant_matmul;
+mod simd;
+#[cfg(test)]
+mod tests;
 
-use burn::tensor::Tensor;
+use std::sync::{Mutex, PoisonError};
 
-pub(in crate::kernels) use pool::Pool;
+use burn::backend::flex::{FlexTensor, Layout as TensorLayout};
+use burn::backend::{Dispatch, Flex};
+use burn::tensor::{AllocationProperty, Bytes, DType, Int, Tensor};
 
+use super::ops::KernelOps;
 use super::{Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation};
+use crate::checkpoint::TensorView;
+use crate::error::LoadError;
+pub(in crate::kernels) use pack::Layout;
+pub(in crate::kernels) use pool::Pool;
+pub(in crate::kernels) use simd::Level;
+
+/// What the kernels run on.
+#[derive(Debug)]
+pub(in crate::kernels) struct Cpu {
+    pool: Pool,
+    level: Level,
+    /// Locked while a matrix is packed, never in a step.
+    arena: Mutex<arena::Arena>,
+}
+
+impl Cpu {
+    /// Starts the threads and chooses the instruction set.
+    ///
+    /// # Errors
+    /// [`LoadError::Setting`] where the environment asks for one that is not there.
+    pub(in crate::kernels) fn new(threads: usize) -> Result<Self, LoadError> {
+        Ok(Self::with_level(threads, Level::from_env()?))
+    }
+
+    fn with_level(threads: usize, level: Level) -> Self {
+        Self {
+            pool: Pool::new(threads),
+            level,
+            arena: Mutex::default(),
+        }
+    }
+
+    /// The threads.
+    pub(in crate::kernels) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Packs stacked parts, whose shapes and lengths were checked.
+    pub(in crate::kernels) fn pack(&self, parts: &[TensorView<'_>], cols: usize) -> (Layout, Tensor<1, Int>) {
+        let shapes: Vec<_> = parts.iter().map(|part| (part.format, part.shape[0])).collect();
+        let blocks: Vec<_> = parts.iter().map(|part| &*part.data).collect();
+        let layout = Layout::new(&shapes, cols);
+        let mut arena = self.arena.lock().unwrap_or_else(PoisonError::into_inner);
+        let packed = arena.fill(layout.bytes, |packed| layout.pack(&self.pool, &blocks, packed));
+        let shape = TensorLayout::contiguous([layout.bytes].into());
+        let bytes = Bytes::from_shared(packed, AllocationProperty::Other);
+        let tensor = FlexTensor::new(bytes, shape, DType::U8);
+        (layout, Tensor::from_primitive::<Flex>(tensor))
+    }
+
+    /// `x · wᵀ (+ bias) (+ residual)`
+    pub(in crate::kernels) fn linear(
+        &self,
+        x: &FlexTensor,
+        weights: &FlexTensor,
+        layout: &Layout,
+        bias: Option<&FlexTensor>,
+        residual: Option<&FlexTensor>,
+    ) -> FlexTensor {
+        let (bias, residual) = (bias.map(quant_matmul::floats), residual.map(quant_matmul::floats));
+        let terms = quant_matmul::Terms {
+            bias: bias.as_deref(),
+            residual: residual.as_deref(),
+        };
+        let x = quant_matmul::floats(x);
+        let out = quant_matmul::product(self, layout, weights.bytes(), &x, terms);
+        quant_matmul::tensor(out, x.len() / layout.cols, layout.rows)
+    }
+
+    /// Rows of a table.
+    pub(in crate::kernels) fn embedding(
+        &self,
+        weights: &FlexTensor,
+        ids: &[u32],
+        layout: &Layout,
+    ) -> FlexTensor {
+        let out = quant_matmul::rows(self, layout, weights.bytes(), ids);
+        quant_matmul::tensor(out, ids.len(), layout.cols)
+    }
+}
 
 pub(in crate::kernels) fn linear(
     compute: &Compute,
@@ -16,11 +106,34 @@ pub(in crate::kernels) fn linear(
     bias: Option<&Tensor<1>>,
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
-    todo!()
+    let (cpu, (layout, weights)) = (compute.cpu(), weight.packed());
+    let x = x.into_dispatch();
+    let out = match (bias, residual) {
+        (None, None) => <Dispatch as KernelOps>::linear(x, weights, layout, cpu),
+        (Some(bias), None) => {
+            <Dispatch as KernelOps>::linear_bias(x, weights, bias.clone().into_dispatch(), layout, cpu)
+        }
+        (None, Some(residual)) => {
+            <Dispatch as KernelOps>::linear_add(x, weights, residual.into_dispatch(), layout, cpu)
+        }
+        (Some(bias), Some(residual)) => {
+            let out = <Dispatch as KernelOps>::linear_add(x, weights, residual.into_dispatch(), layout, cpu);
+            return Tensor::from_dispatch(out) + bias.clone().unsqueeze();
+        }
+    };
+    Tensor::from_dispatch(out)
 }
+
 pub(in crate::kernels) fn embedding(compute: &Compute, table: &Matrix, ids: &[u32]) -> Tensor<2> {
-    todo!()
+    let (layout, weights) = table.packed();
+    Tensor::from_dispatch(<Dispatch as KernelOps>::embedding(
+        weights,
+        ids,
+        layout,
+        compute.cpu(),
+    ))
 }
+
 pub(in crate::kernels) fn rms_norm(
     compute: &Compute,
     x: Tensor<2>,

@@ -1,0 +1,137 @@
+//! Matrix products and table look-ups straight from packed weights.
+
+use std::borrow::Cow;
+
+use burn::backend::flex::{FlexTensor, Layout as TensorLayout};
+
+use super::Cpu;
+use super::pack::Layout;
+use super::pool::Band;
+use super::simd::format::BLOCK;
+use super::simd::is_dense;
+use super::simd::kernel::{self, Activations, Input, Product};
+
+/// What is added to a product.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms<'a> {
+    /// To each row: `[rows]`.
+    pub(super) bias: Option<&'a [f32]>,
+    /// To each result: `[columns, rows]`.
+    pub(super) residual: Option<&'a [f32]>,
+}
+
+/// `x · wᵀ` plus `terms`: `x` is `[columns, layout.cols]`, the result `[columns, layout.rows]`.
+pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], terms: Terms<'_>) -> Vec<f32> {
+    let (rows, cols) = (layout.rows, layout.cols);
+    let columns = x.len().checked_div(cols).unwrap_or(0);
+    let mut out = vec![0.0; columns * rows];
+    if out.is_empty() {
+        return out;
+    }
+    let width = kernel::width(cpu.level, columns);
+    let any = |dense| layout.segments.iter().any(|s| is_dense(s.format) == dense);
+    let quantized = if any(false) {
+        quantize(cpu, x, cols, width)
+    } else {
+        Vec::new()
+    };
+    let floats = if any(true) {
+        interleave(cpu, x, cols, width)
+    } else {
+        Cow::Borrowed(x)
+    };
+    cpu.pool.run_bands(
+        &mut out,
+        rows,
+        &layout.bands,
+        &|index, mut band: Band<'_, f32>| {
+            let item = &layout.items[index];
+            let segment = &layout.segments[item.segment];
+            let dense = is_dense(segment.format);
+            let product = Product {
+                format: segment.format,
+                tiles: &weights[item.bytes.clone()],
+                tile_bytes: segment.tile_bytes,
+                len: cols,
+                input: if dense {
+                    Input::Floats(&floats)
+                } else {
+                    Input::Quantized(&quantized)
+                },
+                width,
+                columns,
+                bias: terms.bias.map(|bias| &bias[layout.bands[index].clone()]),
+                residual: terms.residual,
+                stride: rows,
+                rows: &layout.bands[index],
+            };
+            kernel::multiply(cpu.level, &product, &mut band);
+        },
+    );
+    out
+}
+
+/// Activations as signed bytes, in panels of `width` columns.
+fn quantize(cpu: &Cpu, x: &[f32], cols: usize, width: usize) -> Vec<Activations> {
+    let panel = cols / BLOCK * width;
+    let panels = (x.len() / cols).div_ceil(width);
+    let mut records = vec![Activations::default(); panels * panel];
+    cpu.pool.run_chunks(&mut records, panel, &|index, records| {
+        let x = &x[index * width * cols..x.len().min((index + 1) * width * cols)];
+        kernel::quantize(cpu.level, x, cols, width, records);
+    });
+    records
+}
+
+/// Activations place by place, in panels of `width` columns.
+fn interleave<'a>(cpu: &Cpu, x: &'a [f32], cols: usize, width: usize) -> Cow<'a, [f32]> {
+    if width == 1 {
+        return Cow::Borrowed(x);
+    }
+    let panels = (x.len() / cols).div_ceil(width);
+    let mut out = vec![0.0; panels * cols * width];
+    cpu.pool.run_chunks(&mut out, cols * width, &|index, out| {
+        for (column, x) in x[index * width * cols..]
+            .chunks_exact(cols)
+            .take(width)
+            .enumerate()
+        {
+            for (out, x) in out[column..].iter_mut().step_by(width).zip(x) {
+                *out = *x;
+            }
+        }
+    });
+    Cow::Owned(out)
+}
+
+/// Rows of a table: `[ids, layout.cols]`.
+pub(super) fn rows(cpu: &Cpu, layout: &Layout, weights: &[u8], ids: &[u32]) -> Vec<f32> {
+    let mut out = vec![0.0; ids.len() * layout.cols];
+    // A few rows a turn: one is a matter of a microsecond.
+    const TURN: usize = 8;
+    cpu.pool.run_chunks(&mut out, TURN * layout.cols, &|index, out| {
+        for (id, out) in ids[index * TURN..].iter().zip(out.chunks_exact_mut(layout.cols)) {
+            let (format, tile, lane) = layout.tile(weights, *id as usize);
+            kernel::row(format, tile, lane, out);
+        }
+    });
+    out
+}
+
+/// The floats of a tensor, copied only where they do not lie one after another.
+pub(super) fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice() {
+        Some(floats) => Cow::Borrowed(floats),
+        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// A tensor `[lines, len]` that owns these floats.
+pub(super) fn tensor(floats: Vec<f32>, lines: usize, len: usize) -> FlexTensor {
+    let layout = TensorLayout::contiguous([lines, len].into());
+    FlexTensor::new(
+        burn::tensor::Bytes::from_elems(floats),
+        layout,
+        burn::tensor::DType::F32,
+    )
+}

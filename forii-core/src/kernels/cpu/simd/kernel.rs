@@ -1,0 +1,375 @@
+//! The matrix kernel, once for all formats and instruction sets: activations as signed bytes, a tile
+//! of sixteen rows times a few columns, and rows read back as floats.
+//!
+//! A column's sum over the blocks of a row is taken in their order, each block's exact integers
+//! turned into floats once, so it has the same bits whatever else is computed beside it.
+
+use std::ops::Range;
+
+use super::format::{BLOCK, Format, PANEL, panel_bytes, split_panel, with_format};
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
+use super::scalar::Scalar;
+use super::{Isa, Level, dense};
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+use crate::kernels::cpu::pool::Band;
+use crate::quant::QuantFormat;
+
+/// One block of 32 activations of one column: `scale · codes`. One cache line.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::kernels::cpu) struct Activations {
+    /// Signed bytes in `-127..=127`, four in a word, the first one lowest.
+    codes: [i32; 8],
+    scale: f32,
+    /// `scale` times the sum of the codes: of all, of the first and of the second half.
+    sums: [f32; 3],
+    /// Minus the sum of the codes: of all, of the first and of the second half.
+    negated: [i32; 3],
+    _pad: i32,
+}
+
+/// The widths, in columns, of the passes that a level has kernels for. The widest is what its
+/// registers hold.
+const fn widths(level: Level) -> &'static [usize] {
+    match level {
+        Level::Scalar => &[1, 4],
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(_) => &[1, 2, 4],
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(_) => &[1, 2, 4, 8, 12],
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(_) => &[1, 4, 8],
+    }
+}
+
+/// How many columns each pass takes: no more passes than the widest would need, each as narrow as
+/// that allows.
+pub(in crate::kernels::cpu) fn width(level: Level, columns: usize) -> usize {
+    let widths = widths(level);
+    let most = widths[widths.len() - 1];
+    let each = columns.div_ceil(columns.div_ceil(most).max(1));
+    widths
+        .iter()
+        .copied()
+        .find(|width| each <= *width)
+        .unwrap_or(most)
+}
+
+/// Quantizes columns of activations: `x` holds `len` floats for each of at most `width` columns, and
+/// `out` the records of a panel, `width` for each block. Columns that `x` lacks are left alone.
+pub(in crate::kernels::cpu) fn quantize(
+    level: Level,
+    x: &[f32],
+    len: usize,
+    width: usize,
+    out: &mut [Activations],
+) {
+    with_level!(level, isa => isa.vectorize(
+        #[inline(always)]
+        || {
+        for (column, x) in x.chunks_exact(len).enumerate() {
+            let records = out[column..].iter_mut().step_by(width);
+            for (x, record) in x.as_chunks::<BLOCK>().0.iter().zip(records) {
+                *record = quantize_block(x);
+            }
+        }
+    }))
+}
+
+#[inline(always)]
+fn quantize_block(x: &[f32; BLOCK]) -> Activations {
+    // The largest magnitude, found by bits so that a NaN counts as large and reaches the scale.
+    let largest = x
+        .iter()
+        .fold(0, |largest, x| largest.max((x.to_bits() & 0x7fff_ffff) as i32));
+    let largest = f32::from_bits(largest as u32);
+    let inverse = 127.0 / largest;
+    // All zeros, too small to divide by, or not finite (then the scale says so).
+    let inverse = if inverse.is_finite() { inverse } else { 0.0 };
+    // Adding 1.5 · 2²³ rounds to the nearest integer, which the low bits then hold.
+    let code = |x: f32| (x * inverse + 12_582_912.0).to_bits() as i8;
+    let mut bytes = [0; BLOCK];
+    for (byte, x) in bytes.iter_mut().zip(x) {
+        *byte = code(*x);
+    }
+    let sum = |bytes: &[i8]| bytes.iter().map(|b| i32::from(*b)).sum::<i32>();
+    let (first, second) = (sum(&bytes[..BLOCK / 2]), sum(&bytes[BLOCK / 2..]));
+    let sums = [first + second, first, second];
+    let scale = largest / 127.0;
+    let bytes = bytes.map(|b| b as u8);
+    Activations {
+        codes: std::array::from_fn(|g| {
+            i32::from_le_bytes([bytes[4 * g], bytes[4 * g + 1], bytes[4 * g + 2], bytes[4 * g + 3]])
+        }),
+        scale,
+        sums: sums.map(|sum| scale * sum as f32),
+        negated: sums.map(|sum| -sum),
+        _pad: 0,
+    }
+}
+
+/// What a product is taken with, in panels of `width` columns.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::cpu) enum Input<'a> {
+    /// For block formats: `[panels, blocks, width]`.
+    Quantized(&'a [Activations]),
+    /// For dense formats: `[panels, len, width]`.
+    Floats(&'a [f32]),
+}
+
+/// Some tiles of one format, times all columns.
+#[derive(Clone, Copy)]
+pub(in crate::kernels::cpu) struct Product<'a> {
+    pub(in crate::kernels::cpu) format: QuantFormat,
+    /// The tiles, one after another.
+    pub(in crate::kernels::cpu) tiles: &'a [u8],
+    pub(in crate::kernels::cpu) tile_bytes: usize,
+    /// The length of a row.
+    pub(in crate::kernels::cpu) len: usize,
+    pub(in crate::kernels::cpu) input: Input<'a>,
+    /// Columns in a panel.
+    pub(in crate::kernels::cpu) width: usize,
+    /// Columns in all panels that are asked for.
+    pub(in crate::kernels::cpu) columns: usize,
+    /// Added to each row.
+    pub(in crate::kernels::cpu) bias: Option<&'a [f32]>,
+    /// Added to each result: `[columns, stride]`, the rows of these tiles at `rows` in each line.
+    pub(in crate::kernels::cpu) residual: Option<&'a [f32]>,
+    pub(in crate::kernels::cpu) stride: usize,
+    pub(in crate::kernels::cpu) rows: &'a Range<usize>,
+}
+
+/// Computes a product into `out`, a line for each column.
+pub(in crate::kernels::cpu) fn multiply(level: Level, product: &Product<'_>, out: &mut Band<'_, f32>) {
+    macro_rules! dispatch {
+        ($isa_type:ty, $isa:expr, [$($width:literal),*]) => {
+            match product.input {
+                Input::Quantized(x) => with_format!(
+                    product.format,
+                    F => dispatch!(blocks, $isa_type, F, $isa, x, [$($width),*]),
+                    dense => unreachable!("{} with quantized activations", product.format)
+                ),
+                Input::Floats(x) => match product.format {
+                    QuantFormat::F32 => dispatch!(floats, $isa_type, dense::F32, $isa, x, [$($width),*]),
+                    QuantFormat::F16 => dispatch!(floats, $isa_type, dense::F16, $isa, x, [$($width),*]),
+                    QuantFormat::BF16 => dispatch!(floats, $isa_type, dense::BF16, $isa, x, [$($width),*]),
+                    format => unreachable!("{format} with floats"),
+                },
+            }
+        };
+        ($kernel:ident, $isa_type:ty, $format:ty, $isa:expr, $x:expr, [$($width:literal),*]) => {
+            match product.width {
+                $($width => $kernel::<$isa_type, $format, $width>($isa, product, $x, out),)*
+                width => unreachable!("no kernel for {width} columns"),
+            }
+        };
+    }
+    match level {
+        Level::Scalar => dispatch!(Scalar, Scalar, [1, 4]),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(isa) => dispatch!(Avx2, isa, [1, 2, 4]),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 8, 12]),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(isa) => dispatch!(Neon, isa, [1, 4, 8]),
+    }
+}
+
+fn blocks<I: Isa, F: Format, const N: usize>(
+    isa: I,
+    product: &Product<'_>,
+    x: &[Activations],
+    out: &mut Band<'_, f32>,
+) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            let per_panel = product.len / BLOCK;
+            for (panel, x) in x.as_chunks::<N>().0.chunks_exact(per_panel).enumerate() {
+                for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
+                    let mut sums = [[0.0; 16]; N];
+                    block_tile::<I, F, N>(isa, tile, x, &mut sums);
+                    finish(product, panel * N, t, &sums, out);
+                }
+            }
+        },
+    );
+}
+
+fn floats<I: Isa, F: dense::Dense, const N: usize>(
+    isa: I,
+    product: &Product<'_>,
+    x: &[f32],
+    out: &mut Band<'_, f32>,
+) {
+    isa.vectorize(
+        #[inline(always)]
+        || {
+            for (panel, x) in x.as_chunks::<N>().0.chunks_exact(product.len).enumerate() {
+                for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
+                    let mut sums = [[0.0; 16]; N];
+                    dense::tile::<I, F, N>(isa, tile, x, &mut sums);
+                    finish(product, panel * N, t, &sums, out);
+                }
+            }
+        },
+    );
+}
+
+/// Adds bias and residual to a tile's results and writes them, without the rows and columns that
+/// only fill up the tile and the panel.
+#[inline(always)]
+fn finish(product: &Product<'_>, first: usize, tile: usize, sums: &[[f32; 16]], out: &mut Band<'_, f32>) {
+    let rows = 16 * tile..product.rows.len().min(16 * tile + 16);
+    for (column, sums) in (first..product.columns).zip(sums) {
+        let line = &mut out.line(column)[rows.clone()];
+        line.copy_from_slice(&sums[..line.len()]);
+        if let Some(bias) = product.bias {
+            line.iter_mut()
+                .zip(&bias[rows.clone()])
+                .for_each(|(y, bias)| *y += bias);
+        }
+        if let Some(residual) = product.residual {
+            let start = column * product.stride + product.rows.start + rows.start;
+            line.iter_mut()
+                .zip(&residual[start..])
+                .for_each(|(y, residual)| *y += residual);
+        }
+    }
+}
+
+/// One tile of a block format times `N` columns: `x` holds the records of each block.
+#[inline(always)]
+fn block_tile<I: Isa, F: Format, const N: usize>(
+    isa: I,
+    tile: &[u8],
+    x: &[[Activations; N]],
+    sums: &mut [[f32; 16]; N],
+) {
+    for part in 0..16 / I::LANES {
+        let mut acc = [isa.splat(0.0); N];
+        let mut rest = tile;
+        for x in x.chunks(PANEL) {
+            let panel;
+            (panel, rest) = rest.split_at(panel_bytes::<F>(x.len()));
+            let (codes, scales, head) = split_panel::<F>(panel, x.len());
+            for ((codes, scales), x) in codes.iter().zip(scales).zip(x) {
+                if N <= 4 && part == 0 {
+                    // PERF: far enough ahead that a line is there when its turn comes.
+                    for line in 0..size_of::<F::Codes>() / 64 {
+                        isa.prefetch(codes, AHEAD + 64 * line);
+                    }
+                    isa.prefetch(scales, AHEAD);
+                }
+                block::<I, F, N>(isa, codes, scales, head, x, part, &mut acc);
+            }
+        }
+        for (sums, acc) in sums.iter_mut().zip(acc) {
+            isa.store(acc, sums, part);
+        }
+    }
+}
+
+const AHEAD: usize = 2048;
+
+#[inline(always)]
+fn block<I: Isa, F: Format, const N: usize>(
+    isa: I,
+    codes: &F::Codes,
+    scales: &F::Scales,
+    head: &F::Head,
+    x: &[Activations; N],
+    part: usize,
+    acc: &mut [I::Floats; N],
+) {
+    let half = |h: usize| -> [I::Codes; 4] {
+        std::array::from_fn(
+            #[inline(always)]
+            |g| F::group(isa, codes, 4 * h + g, part),
+        )
+    };
+    let (low, high) = (half(0), half(1));
+    if F::SUBS == 1 {
+        let scale = F::scale(isa, scales, head, 0, part);
+        for c in 0..N {
+            let [x0, x1] = halves(&x[c].codes);
+            let sum = isa.offset(x[c].negated[0], F::OFFSET);
+            let sum = isa.dot(sum, &low, x0, F::BITS);
+            let sum = isa.dot(sum, &high, x1, F::BITS);
+            let sum = isa.mul(isa.to_floats(sum), scale);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+        }
+        if F::MINS {
+            let min = F::min(isa, scales, head, 0, part);
+            for c in 0..N {
+                acc[c] = isa.fma(min, isa.splat(x[c].sums[0]), acc[c]);
+            }
+        }
+    } else {
+        let scale = [
+            F::scale(isa, scales, head, 0, part),
+            F::scale(isa, scales, head, 1, part),
+        ];
+        for c in 0..N {
+            let [x0, x1] = halves(&x[c].codes);
+            let first = isa.dot(isa.offset(x[c].negated[1], F::OFFSET), &low, x0, F::BITS);
+            let second = isa.dot(isa.offset(x[c].negated[2], F::OFFSET), &high, x1, F::BITS);
+            let sum = isa.mul(isa.to_floats(first), scale[0]);
+            let sum = isa.fma(isa.to_floats(second), scale[1], sum);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+        }
+        if F::MINS {
+            let min = [
+                F::min(isa, scales, head, 0, part),
+                F::min(isa, scales, head, 1, part),
+            ];
+            for c in 0..N {
+                acc[c] = isa.fma(min[0], isa.splat(x[c].sums[1]), acc[c]);
+                acc[c] = isa.fma(min[1], isa.splat(x[c].sums[2]), acc[c]);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn halves(codes: &[i32; 8]) -> [&[i32; 4]; 2] {
+    let halves = codes.as_chunks().0;
+    [&halves[0], &halves[1]]
+}
+
+/// Row `lane` of a tile as floats, bit for bit what the format's blocks stand for.
+pub(in crate::kernels::cpu) fn row(format: QuantFormat, tile: &[u8], lane: usize, out: &mut [f32]) {
+    with_format!(format, F => block_row::<F>(tile, lane, out), dense => dense::row(format, tile, lane, out))
+}
+
+/// The code that stands for the weight zero.
+const fn zero<F: Format>() -> i32 {
+    if F::OFFSET == 0 { 0 } else { 1 << F::OFFSET }
+}
+
+fn block_row<F: Format>(tile: &[u8], lane: usize, out: &mut [f32]) {
+    let isa = Scalar;
+    let mut rest = tile;
+    for out in out.chunks_mut(BLOCK * PANEL) {
+        let blocks = out.len() / BLOCK;
+        let panel;
+        (panel, rest) = rest.split_at(panel_bytes::<F>(blocks));
+        let (codes, scales, head) = split_panel::<F>(panel, blocks);
+        for ((codes, scales), out) in codes.iter().zip(scales).zip(out.chunks_exact_mut(BLOCK)) {
+            for (g, out) in out.chunks_exact_mut(4).enumerate() {
+                let sub = g / 4 * (F::SUBS - 1);
+                let scale = F::scale(isa, scales, head, sub, lane);
+                let min = F::min(isa, scales, head, sub, lane);
+                for (out, code) in out.iter_mut().zip(F::group(isa, codes, g, lane).to_le_bytes()) {
+                    let centred = i32::from(code) - zero::<F>();
+                    *out = scale * centred as f32;
+                    if F::MINS {
+                        *out += min;
+                    }
+                }
+            }
+        }
+    }
+}
