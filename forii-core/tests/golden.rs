@@ -209,7 +209,12 @@ fn logits_are_those_of_transformers() {
                 let kind = if kind == "q8_0" { backend.q8_0 } else { kind };
                 let worst = distance(&rows, &case.rows(kind));
                 println!("{} {} {kind}: {worst:.1e}", backend.name, path.display());
-                assert!(worst <= TOLERANCE, "{}: {} is {worst} off", backend.name, path.display());
+                assert!(
+                    worst <= TOLERANCE,
+                    "{}: {} is {worst} off",
+                    backend.name,
+                    path.display()
+                );
             }
         }
     }
