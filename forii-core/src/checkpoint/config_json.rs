@@ -1,131 +1,13 @@
 //! `ModelConfig` from a Hugging Face config.json, in the spellings of transformers 4 and 5, and from
 //! generation_config.json. Where a key is absent, the default is that of the model's config class.
 
-use std::path::Path;
-
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::config::{Activation, GenerationDefaults, LayerType, ModelConfig, RopeConfig, RopeScaling};
+use super::json::Object;
 use super::names::{FAMILIES, Family};
-use super::{malformed, unsupported};
+use super::validate::MAX_LAYERS;
 use crate::error::LoadError;
-
-/// A JSON object whose errors name the file and the key's path.
-#[derive(Clone, Copy)]
-pub(super) struct Object<'a> {
-    pub(super) path: &'a Path,
-    /// "text_config." inside that object, for errors.
-    prefix: &'a str,
-    map: &'a Map<String, Value>,
-}
-
-impl<'a> Object<'a> {
-    /// The top of a file; it must be an object.
-    pub(super) fn new(path: &'a Path, value: &'a Value) -> Result<Self, LoadError> {
-        let map = value
-            .as_object()
-            .ok_or_else(|| malformed(path, "the file", "it is no JSON object"))?;
-        Ok(Self {
-            path,
-            prefix: "",
-            map,
-        })
-    }
-
-    /// A value that is there and not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
-        self.map.get(key).filter(|value| !value.is_null())
-    }
-
-    /// An object inside; `prefix` is its key and a dot.
-    fn object(&self, key: &str, prefix: &'a str) -> Result<Option<Self>, LoadError> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Self {
-                path: self.path,
-                prefix,
-                map,
-            })),
-            Some(_) => Err(self.broken(key, "expected an object")),
-        }
-    }
-
-    pub(super) fn broken(&self, key: &str, problem: impl Into<String>) -> LoadError {
-        malformed(self.path, format!("the key '{}{key}'", self.prefix), problem)
-    }
-
-    fn unsupported(&self, key: &str, problem: impl Into<String>) -> LoadError {
-        unsupported(self.path, format!("the key '{}{key}'", self.prefix), problem)
-    }
-
-    fn missing(&self, key: &str) -> LoadError {
-        LoadError::MissingKey {
-            path: self.path.to_path_buf(),
-            key: format!("{}{key}", self.prefix),
-        }
-    }
-
-    fn typed<T>(
-        &self,
-        key: &str,
-        expected: &str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, LoadError> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        read(value)
-            .map(Some)
-            .ok_or_else(|| self.broken(key, format!("expected {expected}, found {value}")))
-    }
-
-    fn usize(&self, key: &str) -> Result<Option<usize>, LoadError> {
-        self.typed(key, "a whole number", |value| {
-            usize::try_from(value.as_u64()?).ok()
-        })
-    }
-
-    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, LoadError> {
-        self.typed(key, "true or false", Value::as_bool)
-    }
-
-    fn f64(&self, key: &str) -> Result<Option<f64>, LoadError> {
-        self.typed(key, "a number", Value::as_f64)
-    }
-
-    fn f32(&self, key: &str) -> Result<Option<f32>, LoadError> {
-        Ok(self.f64(key)?.map(|value| value as f32))
-    }
-
-    fn str(&self, key: &str) -> Result<Option<&'a str>, LoadError> {
-        self.typed(key, "a string", Value::as_str)
-    }
-
-    fn required(&self, key: &str) -> Result<usize, LoadError> {
-        self.usize(key)?.ok_or_else(|| self.missing(key))
-    }
-
-    fn required_f64(&self, key: &str) -> Result<f64, LoadError> {
-        self.f64(key)?.ok_or_else(|| self.missing(key))
-    }
-
-    fn numbers(&self, key: &str) -> Result<Vec<f64>, LoadError> {
-        self.typed(key, "a list of numbers", |value| {
-            value.as_array()?.iter().map(Value::as_f64).collect()
-        })?
-        .ok_or_else(|| self.missing(key))
-    }
-
-    /// A token id or a list of them.
-    fn ids(&self, key: &str) -> Result<Vec<u32>, LoadError> {
-        let id = |value: &Value| u32::try_from(value.as_u64()?).ok();
-        let ids = self.typed(key, "a token id or a list of them", |value| match value {
-            Value::Array(list) => list.iter().map(id).collect(),
-            one => Some(vec![id(one)?]),
-        })?;
-        Ok(ids.unwrap_or_default())
-    }
-}
 
 /// Reads and checks a configuration. `generation` is generation_config.json, where there is one.
 pub(super) fn read(
@@ -259,8 +141,8 @@ fn attention(
     num_layers: usize,
 ) -> Result<(Vec<LayerType>, Option<usize>), LoadError> {
     // Checked again with the other sizes; here, so that the list below cannot be endless.
-    if num_layers > super::config::MAX_LAYERS {
-        let problem = format!("{num_layers} is not between 1 and {}", super::config::MAX_LAYERS);
+    if num_layers > MAX_LAYERS {
+        let problem = format!("{num_layers} is not between 1 and {}", MAX_LAYERS);
         return Err(text.broken("num_hidden_layers", problem));
     }
     let window = text.usize("sliding_window")?;

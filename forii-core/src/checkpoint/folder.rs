@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::config::ModelConfig;
-use super::config_json::{self, Object};
+use super::config_json;
+use super::json::Object;
 use super::names::Family;
 use super::safetensors::TensorFiles;
 use super::{Checkpoint, TensorView, fixup, malformed};
@@ -57,7 +58,7 @@ impl FolderCheckpoint {
         })
     }
 
-    fn tokenizer_files(&self) -> Result<FolderTokenizer, LoadError> {
+    pub(super) fn tokenizer_files(&self) -> Result<FolderTokenizer, LoadError> {
         let path = self.folder.join("tokenizer.json");
         let tokenizer_json = match fs::read(&path) {
             Ok(bytes) => bytes,

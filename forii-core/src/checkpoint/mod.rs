@@ -6,11 +6,13 @@ mod config_json;
 mod fixup;
 mod folder;
 pub mod gguf;
+mod json;
 mod mmap;
 mod names;
 mod safetensors;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod weights;
 
 use std::borrow::Cow;

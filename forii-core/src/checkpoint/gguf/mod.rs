@@ -4,9 +4,9 @@
 mod config;
 mod header;
 mod metadata;
+mod reader;
 mod split;
-#[cfg(test)]
-mod tests;
+mod types;
 mod value;
 
 use std::borrow::Cow;
