@@ -10,6 +10,8 @@ llama.cpp's converter makes the GGUF files from that folder; golden.safetensors 
     f32      F32 [24, vocab]    logits after the tokens 37 to 60: the prompt in one forward pass,
     f16      F32 [24, vocab]    the others one by one through transformers' cache. f16 and q8_0
     q8_0     F32 [24, vocab]    are the same model with the weights that the GGUF file holds.
+    q8_0_a8  F32 [24, vocab]    As q8_0, each linear layer's input rounded to signed bytes, 32 to a scale: what
+                                kernels compute that multiply integers, as ggml's and forii's do.
 """
 
 import json
@@ -60,7 +62,7 @@ def rope(**parameters):
 MODELS = {
     "llama": (dict(model_type="llama", rope_parameters=dict(rope_type="default", rope_theta=500000.0)), True),
     "llama-tied-bias": (
-        dict(model_type="llama", num_hidden_layers=1, tie_word_embeddings=True, attention_bias=True, mlp_bias=True),
+        dict(model_type="llama", num_hidden_layers=1, tie_word_embeddings=True, attention_bias=True),
         True,
     ),
     "llama-rope-linear": (rope(rope_type="linear", factor=4.0), True),
@@ -262,6 +264,13 @@ def logits(model, tokens, decoded):
     return tokens, torch.cat(rows).float().numpy()
 
 
+def in_bytes(x):
+    """Blocks of 32 as a scale times integers from -127 to 127, and back."""
+    blocks = x.reshape(-1, 32)
+    scale = blocks.abs().amax(1, keepdim=True) / 127
+    return (torch.round(blocks / scale.clamp(min=1e-30)) * scale).reshape(x.shape)
+
+
 def make(name):
     differences, has_gguf = MODELS[name]
     folder = HERE / name
@@ -278,11 +287,17 @@ def make(name):
     for kind in ("f32", "f16", "q8_0") if has_gguf else ():
         path = folder / f"{kind}.gguf"
         convert(folder, kind, path, model.config)
-        _, rows = logits(with_weights_of(model, path), tokens, DECODED)
+        same = with_weights_of(model, path)
+        _, rows = logits(same, tokens, DECODED)
         if kind == "f32":
             assert np.abs(rows - golden).max() < 1e-5, "the GGUF file holds other weights"
         else:
             tensors[kind] = rows
+        if kind == "q8_0":
+            for module in same.modules():
+                if isinstance(module, torch.nn.Linear):
+                    module.register_forward_pre_hook(lambda _, inputs: (in_bytes(inputs[0]),))
+            _, tensors["q8_0_a8"] = logits(same, tokens, DECODED)
     save_file(tensors, folder / "golden.safetensors")
     for file in folder.iterdir():
         file.chmod(0o644)

@@ -39,17 +39,23 @@ impl Compute {
                 device: Device::flex(),
                 cpu: Some(Arc::new(super::cpu::Cpu::new(threads)?)),
             }),
+            // Both device constructors are lazy and panic on first use where there is no device.
             #[cfg(feature = "cuda")]
-            DeviceKind::Cuda(index) => Ok(Self::reference(Device::cuda(index))),
+            DeviceKind::Cuda(index) => match Device::enumerate(burn::tensor::DeviceType::Cuda).get(index) {
+                Some(_) => Ok(Self::reference(Device::cuda(index))),
+                None => Err(no_device(format!("no CUDA device {index} answers"))),
+            },
             #[cfg(feature = "wgpu")]
-            DeviceKind::Wgpu => Ok(Self::reference(Device::wgpu(
-                burn::tensor::DeviceKind::DefaultDevice,
-            ))),
+            DeviceKind::Wgpu => match Device::enumerate(burn::tensor::DeviceType::Wgpu).first() {
+                Some(_) => Ok(Self::reference(Device::wgpu(
+                    burn::tensor::DeviceKind::DefaultDevice,
+                ))),
+                None => Err(no_device("no WebGPU adapter answers".to_string())),
+            },
             #[allow(unreachable_patterns)]
-            other => Err(LoadError::Setting {
-                setting: "device",
-                problem: format!("this build has no {other:?} device; enable the feature of its name"),
-            }),
+            other => Err(no_device(format!(
+                "this build has no {other:?} device; enable the feature of its name"
+            ))),
         }
     }
 
@@ -88,5 +94,12 @@ impl Compute {
         self.cpu
             .as_deref()
             .expect("the kernels of the processor were chosen")
+    }
+}
+
+fn no_device(problem: String) -> LoadError {
+    LoadError::Setting {
+        setting: "device",
+        problem,
     }
 }

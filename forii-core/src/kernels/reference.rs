@@ -7,9 +7,7 @@ use std::ops::Range;
 use burn::tensor::activation::{gelu_approximate, sigmoid, softmax};
 use burn::tensor::{Bool, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use super::{
-    Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation, Span,
-};
+use super::{Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation, Span};
 
 /// Stands for minus infinity in masked scores; shading languages know no infinity.
 const MASKED: f32 = -1e30;
@@ -20,7 +18,7 @@ pub(super) fn linear(
     bias: Option<&Tensor<1>>,
     residual: Option<Tensor<2>>,
 ) -> Tensor<2> {
-    let mut y = x.matmul(weight.dense().transpose());
+    let mut y = x.matmul(weight.dense().clone().transpose());
     if let Some(bias) = bias {
         y = y + bias.clone().unsqueeze();
     }
@@ -31,7 +29,10 @@ pub(super) fn linear(
 }
 
 pub(super) fn embedding(compute: &Compute, table: &Matrix, ids: &[u32]) -> Tensor<2> {
-    table.dense().select(0, indices(ids.iter().map(|&id| id as usize), compute.device()))
+    table
+        .dense()
+        .clone()
+        .select(0, indices(ids.iter().map(|&id| id as usize), compute.device()))
 }
 
 pub(super) fn rms_norm<const D: usize>(x: Tensor<D>, weight: &Tensor<1>, eps: f32) -> Tensor<D> {
@@ -62,7 +63,9 @@ pub(super) fn attention(
     let (num_heads, num_kv_heads, head_dim) = (params.num_heads, params.num_kv_heads, params.head_dim);
     let device = qkv.device();
     let heads = |first: usize, count: usize| {
-        qkv.clone().narrow(1, first * head_dim, count * head_dim).reshape([n, count, head_dim])
+        qkv.clone()
+            .narrow(1, first * head_dim, count * head_dim)
+            .reshape([n, count, head_dim])
     };
     let mut q = heads(0, num_heads);
     let mut k = heads(num_heads, num_kv_heads);
@@ -75,9 +78,10 @@ pub(super) fn attention(
     let k = rotate(k, rotation);
 
     let width = num_kv_heads * head_dim;
-    let slots = batch.spans.iter().flat_map(|span| {
-        (span.context..span.len_after()).map(move |position| batch.slot(span, position))
-    });
+    let slots = batch
+        .spans
+        .iter()
+        .flat_map(|span| (span.context..span.len_after()).map(move |position| batch.slot(span, position)));
     let slots = indices(slots, &device);
     let keys = write(layer.k.take(), slots.clone(), k.reshape([n, width]));
     let values = write(layer.v.take(), slots, v.reshape([n, width]));
@@ -110,7 +114,8 @@ fn write(pool: Option<Tensor<1>>, slots: Tensor<1, Int>, rows: Tensor<2>) -> Ten
     let [_, width] = rows.dims();
     let pool = pool.expect("a layer's tensors are put back after each step");
     let num_slots = pool.dims()[0] / width;
-    pool.reshape([num_slots, width]).select_assign(0, slots, rows, IndexingUpdateOp::Assign)
+    pool.reshape([num_slots, width])
+        .select_assign(0, slots, rows, IndexingUpdateOp::Assign)
 }
 
 /// One sequence: `q [t, num_heads, head_dim] → [t, num_heads · head_dim]`.
@@ -132,7 +137,9 @@ fn attend(
         .reshape([len, num_kv_heads, group * head_dim])
         .swap_dims(0, 1)
         .reshape([num_kv_heads, len * group, head_dim]);
-    let first = params.window.map_or(0, |window| (span.context + 1).saturating_sub(window));
+    let first = params
+        .window
+        .map_or(0, |window| (span.context + 1).saturating_sub(window));
     let seen = first..span.len_after();
     let slots = indices(seen.clone().map(|position| batch.slot(span, position)), &device);
     let gather = |pool: &Tensor<2>| {

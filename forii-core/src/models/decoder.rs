@@ -1,5 +1,5 @@
 //! The decoder that most families share: pre-norm layers of attention and a gated feed-forward
-//! block around one residual stream. A family's file says what it adds.
+//! block around one residual stream. A family's file says what it adds to attention.
 
 use burn::tensor::Tensor;
 
@@ -11,14 +11,6 @@ use crate::nn::attention::AttentionOptions;
 use crate::nn::{Attention, Embedding, Linear, Mlp, RmsNorm, RotaryEmbedding};
 
 use super::{Model, select_rows};
-
-/// What a family adds to the plain decoder.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct DecoderOptions {
-    pub(super) attention: AttentionOptions,
-    /// `gate_proj`, `up_proj` and `down_proj` have biases.
-    pub(super) mlp_bias: bool,
-}
 
 /// `…ForCausalLM`: a decoder and its output layer.
 #[derive(Debug)]
@@ -35,14 +27,21 @@ impl Decoder {
     pub(super) fn load(
         weights: &Weights<'_>,
         compute: &Compute,
-        options: DecoderOptions,
+        options: AttentionOptions,
     ) -> Result<Self, LoadError> {
         let config = weights.config();
         let model = weights.at("model");
         let table = [config.vocab_size, config.hidden_size];
         let embed_tokens = Embedding::load(compute, &model, "embed_tokens", table)?;
-        let layers = (0..config.num_hidden_layers)
-            .map(|index| DecoderLayer::load(&model.at(&format!("layers.{index}")), compute, config, index, options));
+        let layers = (0..config.num_hidden_layers).map(|index| {
+            DecoderLayer::load(
+                &model.at(&format!("layers.{index}")),
+                compute,
+                config,
+                index,
+                options,
+            )
+        });
         Ok(Self {
             layers: layers.collect::<Result<_, _>>()?,
             norm: RmsNorm::load(compute, &model, "norm", config.hidden_size, config.rms_norm_eps)?,
@@ -95,15 +94,15 @@ impl DecoderLayer {
         compute: &Compute,
         config: &ModelConfig,
         index: usize,
-        options: DecoderOptions,
+        options: AttentionOptions,
     ) -> Result<Self, LoadError> {
         let norm = |name| RmsNorm::load(compute, weights, name, config.hidden_size, config.rms_norm_eps);
         let self_attn = weights.at("self_attn");
         Ok(Self {
             input_layernorm: norm("input_layernorm")?,
-            self_attn: Attention::load(compute, &self_attn, config, index, options.attention)?,
+            self_attn: Attention::load(compute, &self_attn, config, index, options)?,
             post_attention_layernorm: norm("post_attention_layernorm")?,
-            mlp: Mlp::load(compute, &weights.at("mlp"), config, options.mlp_bias)?,
+            mlp: Mlp::load(compute, &weights.at("mlp"), config)?,
         })
     }
 
@@ -119,7 +118,9 @@ impl DecoderLayer {
     ) -> Tensor<2> {
         let residual = hidden_states.clone();
         let hidden_states = self.input_layernorm.forward(hidden_states);
-        let mut hidden_states = self.self_attn.forward_add(hidden_states, residual, rotation, cache, batch);
+        let mut hidden_states = self
+            .self_attn
+            .forward_add(hidden_states, residual, rotation, cache, batch);
         if let Some(rows) = outputs {
             hidden_states = select_rows(hidden_states, rows);
         }
@@ -140,12 +141,22 @@ pub(super) fn load_lm_head(
     if config.tie_word_embeddings {
         return Ok(embed_tokens.as_linear());
     }
-    Linear::load(compute, weights, "lm_head", [config.vocab_size, config.hidden_size], false)
+    Linear::load(
+        compute,
+        weights,
+        "lm_head",
+        [config.vocab_size, config.hidden_size],
+        false,
+    )
 }
 
 /// A key and a value for each head, in every layer.
 pub(super) fn kv_shape(config: &ModelConfig) -> KvShape {
-    let heads =
-        KvLayerShape::Heads { num_kv_heads: config.num_key_value_heads, head_dim: config.head_dim };
-    KvShape { layers: vec![heads; config.num_hidden_layers] }
+    let heads = KvLayerShape::Heads {
+        num_kv_heads: config.num_key_value_heads,
+        head_dim: config.head_dim,
+    };
+    KvShape {
+        layers: vec![heads; config.num_hidden_layers],
+    }
 }

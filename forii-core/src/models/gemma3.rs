@@ -16,7 +16,10 @@ use crate::quant::QuantFormat;
 use super::decoder::{kv_shape, load_lm_head};
 use super::{Architecture, Model, select_rows};
 
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["gemma3_text"], load };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    names: &["gemma3_text"],
+    load,
+};
 
 fn load(weights: &Weights<'_>, compute: &Compute) -> Result<Box<dyn Model>, LoadError> {
     Ok(Box::new(Gemma3ForCausalLm::load(weights, compute)?))
@@ -54,7 +57,10 @@ impl Gemma3ForCausalLm {
             layers: layers.collect::<Result<_, _>>()?,
             norm: RmsNorm::load(compute, &model, "norm", config.hidden_size, config.rms_norm_eps)?,
             rotary_emb: rotary_emb(&config.rope),
-            rotary_emb_local: rotary_emb(&RopeConfig { theta, scaling: RopeScaling::None }),
+            rotary_emb_local: rotary_emb(&RopeConfig {
+                theta,
+                scaling: RopeScaling::None,
+            }),
             lm_head: load_lm_head(weights, compute, &embed_tokens)?,
             embed_tokens,
             final_logit_softcapping: config.final_logit_softcapping,
@@ -66,7 +72,11 @@ impl Gemma3ForCausalLm {
 /// `sqrt(hidden_size)`, rounded as the model was trained where its table is bfloat16.
 fn embed_scale(hidden_size: usize, format: QuantFormat) -> f32 {
     let scale = (hidden_size as f64).sqrt() as f32;
-    if format == QuantFormat::BF16 { bf16::from_f32(scale).to_f32() } else { scale }
+    if format == QuantFormat::BF16 {
+        bf16::from_f32(scale).to_f32()
+    } else {
+        scale
+    }
 }
 
 impl Model for Gemma3ForCausalLm {
@@ -77,7 +87,10 @@ impl Model for Gemma3ForCausalLm {
     fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> Tensor<2> {
         let rotation = self.rotary_emb.forward(batch);
         let rotation_local = self.rotary_emb_local.forward(batch);
-        let mut hidden_states = self.embed_tokens.forward(&batch.tokens).mul_scalar(self.embed_scale);
+        let mut hidden_states = self
+            .embed_tokens
+            .forward(&batch.tokens)
+            .mul_scalar(self.embed_scale);
         let count = self.layers.len();
         for (index, (layer, cache)) in self.layers.iter().zip(&mut cache.layers).enumerate() {
             let rotation = match layer.layer_type {
@@ -130,7 +143,7 @@ impl DecoderLayer {
             self_attn: Attention::load(compute, &self_attn, config, index, options)?,
             post_attention_layernorm: norm("post_attention_layernorm")?,
             pre_feedforward_layernorm: norm("pre_feedforward_layernorm")?,
-            mlp: Mlp::load(compute, &weights.at("mlp"), config, false)?,
+            mlp: Mlp::load(compute, &weights.at("mlp"), config)?,
             post_feedforward_layernorm: norm("post_feedforward_layernorm")?,
         })
     }
@@ -157,5 +170,18 @@ impl DecoderLayer {
         let hidden_states = self.pre_feedforward_layernorm.forward(hidden_states);
         let hidden_states = self.mlp.forward(hidden_states);
         residual + self.post_feedforward_layernorm.forward(hidden_states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_of_bfloat16_embeddings_is_bfloat16() {
+        // transformers' own example: sqrt(3072) = 55.4256 becomes 55.5.
+        assert_eq!(embed_scale(3072, QuantFormat::BF16), 55.5);
+        assert!((embed_scale(3072, QuantFormat::F32) - 55.425_625).abs() < 1e-5);
+        assert!((embed_scale(3072, QuantFormat::Q8_0) - 55.425_625).abs() < 1e-5);
     }
 }

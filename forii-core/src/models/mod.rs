@@ -6,6 +6,10 @@ mod gemma3;
 mod llama;
 mod qwen2;
 mod qwen3;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -14,11 +18,11 @@ use crate::error::LoadError;
 use crate::kernels::{Batch, Compute, KvCache, KvShape};
 
 /// A loaded model.
-pub trait Model: Send {
+pub trait Model: Send + fmt::Debug {
     /// What its cache keeps.
     fn kv_shape(&self) -> KvShape;
 
-    /// The last hidden states, normalised, of the rows that `batch.outputs` names:
+    /// The last hidden states, normalised, of the rows that `batch.outputs` names (none is fine):
     /// `[outputs, hidden_size]`. Writes the batch's keys and values to the cache.
     fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> Tensor<2>;
 
@@ -42,8 +46,12 @@ pub struct Architecture {
 }
 
 /// Every family, in one place.
-pub static ARCHITECTURES: &[Architecture] =
-    &[llama::ARCHITECTURE, qwen2::ARCHITECTURE, qwen3::ARCHITECTURE, gemma3::ARCHITECTURE];
+pub static ARCHITECTURES: &[Architecture] = &[
+    llama::ARCHITECTURE,
+    qwen2::ARCHITECTURE,
+    qwen3::ARCHITECTURE,
+    gemma3::ARCHITECTURE,
+];
 
 /// Loads the model of a checkpoint onto a device.
 ///
@@ -52,8 +60,15 @@ pub static ARCHITECTURES: &[Architecture] =
 pub fn load(checkpoint: &dyn Checkpoint, compute: &Compute) -> Result<Box<dyn Model>, LoadError> {
     let weights = Weights::new(checkpoint);
     let name = weights.config().architecture.as_str();
-    let Some(architecture) = ARCHITECTURES.iter().find(|architecture| architecture.names.contains(&name)) else {
-        let known: Vec<&str> = ARCHITECTURES.iter().flat_map(|architecture| architecture.names).copied().collect();
+    let Some(architecture) = ARCHITECTURES
+        .iter()
+        .find(|architecture| architecture.names.contains(&name))
+    else {
+        let known: Vec<&str> = ARCHITECTURES
+            .iter()
+            .flat_map(|architecture| architecture.names)
+            .copied()
+            .collect();
         return Err(LoadError::Unsupported {
             path: checkpoint.path().to_path_buf(),
             item: format!("the architecture '{name}'"),

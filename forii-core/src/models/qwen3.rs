@@ -6,10 +6,13 @@ use crate::error::LoadError;
 use crate::kernels::Compute;
 use crate::nn::attention::AttentionOptions;
 
-use super::decoder::{Decoder, DecoderOptions};
+use super::decoder::Decoder;
 use super::{Architecture, Model};
 
-pub(super) const ARCHITECTURE: Architecture = Architecture { names: &["qwen3"], load };
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    names: &["qwen3"],
+    load,
+};
 
 fn load(weights: &Weights<'_>, compute: &Compute) -> Result<Box<dyn Model>, LoadError> {
     let self_attn = weights.at("model.layers.0.self_attn");
@@ -18,6 +21,5 @@ fn load(weights: &Weights<'_>, compute: &Compute) -> Result<Box<dyn Model>, Load
         o_bias: self_attn.has("o_proj.bias"),
         qk_norm: true,
     };
-    let options = DecoderOptions { attention, ..DecoderOptions::default() };
-    Ok(Box::new(Decoder::load(weights, compute, options)?))
+    Ok(Box::new(Decoder::load(weights, compute, attention)?))
 }

@@ -52,7 +52,11 @@ impl Attention {
             compute: compute.clone(),
             qkv_proj: Linear::load_stacked(compute, weights, &qkv, hidden, options.qkv_bias)?,
             o_proj: Linear::load(compute, weights, "o_proj", [hidden, q_dim], options.o_bias)?,
-            norms: if options.qk_norm { Some((norm("q_norm")?, norm("k_norm")?)) } else { None },
+            norms: if options.qk_norm {
+                Some((norm("q_norm")?, norm("k_norm")?))
+            } else {
+                None
+            },
             params: params(config, layer_idx),
         })
     }
@@ -77,16 +81,18 @@ impl Attention {
         cache: &mut KvLayer,
         batch: &Batch,
     ) -> Tensor<2> {
-        self.o_proj.forward_add(self.attend(x, rotation, cache, batch), residual)
+        self.o_proj
+            .forward_add(self.attend(x, rotation, cache, batch), residual)
     }
 
     /// `[n, hidden_size] → [n, num_heads · head_dim]`.
     fn attend(&self, x: Tensor<2>, rotation: &Rotation, cache: &mut KvLayer, batch: &Batch) -> Tensor<2> {
         let qkv = self.qkv_proj.forward(x);
-        let norms = self
-            .norms
-            .as_ref()
-            .map(|(q, k)| HeadNorms { q: &q.weight, k: &k.weight, eps: q.eps });
+        let norms = self.norms.as_ref().map(|(q, k)| HeadNorms {
+            q: &q.weight,
+            k: &k.weight,
+            eps: q.eps,
+        });
         kernels::attention(&self.compute, qkv, rotation, norms, &self.params, cache, batch)
     }
 }

@@ -29,7 +29,10 @@ impl Embedding {
         let name = format!("{name}.weight");
         let weight = Matrix::load(compute, &[weights.tensor(&name, &shape)?])?;
         weights.release(&name);
-        Ok(Self { compute: compute.clone(), weight })
+        Ok(Self {
+            compute: compute.clone(),
+            weight,
+        })
     }
 
     /// Ids `[n]`, each below the number of rows → `[n, embedding_dim]`.

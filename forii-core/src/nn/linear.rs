@@ -59,12 +59,20 @@ impl Linear {
             }
         }
         let bias = bias.then(|| vector(compute, values));
-        Ok(Self { compute: compute.clone(), weight, bias })
+        Ok(Self {
+            compute: compute.clone(),
+            weight,
+            bias,
+        })
     }
 
     /// A layer without bias over weights that are packed already (tied embeddings).
     pub fn from_matrix(compute: &Compute, weight: Matrix) -> Self {
-        Self { compute: compute.clone(), weight, bias: None }
+        Self {
+            compute: compute.clone(),
+            weight,
+            bias: None,
+        }
     }
 
     /// `[n, in_features] → [n, out_features]`.

@@ -19,22 +19,17 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Reads `gate_proj`, `up_proj` and `down_proj`; `bias` says whether each has one.
+    /// Reads `gate_proj`, `up_proj` and `down_proj`.
     ///
     /// # Errors
     /// [`LoadError`] where a tensor is absent or has another shape.
-    pub fn load(
-        compute: &Compute,
-        weights: &Weights<'_>,
-        config: &ModelConfig,
-        bias: bool,
-    ) -> Result<Self, LoadError> {
+    pub fn load(compute: &Compute, weights: &Weights<'_>, config: &ModelConfig) -> Result<Self, LoadError> {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let gate_up = [("gate_proj", intermediate), ("up_proj", intermediate)];
         Ok(Self {
             compute: compute.clone(),
-            gate_up_proj: Linear::load_stacked(compute, weights, &gate_up, hidden, bias)?,
-            down_proj: Linear::load(compute, weights, "down_proj", [hidden, intermediate], bias)?,
+            gate_up_proj: Linear::load_stacked(compute, weights, &gate_up, hidden, false)?,
+            down_proj: Linear::load(compute, weights, "down_proj", [hidden, intermediate], false)?,
             act: config.hidden_act,
         })
     }

@@ -33,7 +33,11 @@ impl RmsNorm {
         let name = format!("{name}.weight");
         let weight = vector(compute, weights.vector(&name, dim)?);
         weights.release(&name);
-        Ok(Self { compute: compute.clone(), weight, eps })
+        Ok(Self {
+            compute: compute.clone(),
+            weight,
+            eps,
+        })
     }
 
     /// `[n, dim] → [n, dim]`.

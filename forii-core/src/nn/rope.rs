@@ -43,10 +43,19 @@ impl RotaryEmbedding {
                 original_max_position_embeddings,
             } => {
                 let original = *original_max_position_embeddings as f64;
-                base.iter().map(|&freq| llama3(freq, *factor, *low_freq_factor, *high_freq_factor, original)).collect()
+                base.iter()
+                    .map(|&freq| llama3(freq, *factor, *low_freq_factor, *high_freq_factor, original))
+                    .collect()
             }
-            RopeScaling::Yarn { factor, attention_factor: given, mscale, mscale_all_dim, .. } => {
-                attention_factor = given.unwrap_or_else(|| yarn_attention_factor(*factor, *mscale, *mscale_all_dim));
+            RopeScaling::Yarn {
+                factor,
+                attention_factor: given,
+                mscale,
+                mscale_all_dim,
+                ..
+            } => {
+                attention_factor =
+                    given.unwrap_or_else(|| yarn_attention_factor(*factor, *mscale, *mscale_all_dim));
                 yarn(&config.scaling, config.theta, head_dim)
             }
             RopeScaling::LongRope {
@@ -61,9 +70,18 @@ impl RotaryEmbedding {
                 long = Some((*original, divided(config.theta, head_dim, long_factor)));
                 divided(config.theta, head_dim, short_factor)
             }
-            RopeScaling::Factors { factors } => base.iter().zip(factors).map(|(freq, factor)| freq / factor).collect(),
+            RopeScaling::Factors { factors } => base
+                .iter()
+                .zip(factors)
+                .map(|(freq, factor)| freq / factor)
+                .collect(),
         };
-        Self { compute: compute.clone(), inv_freq, long, attention_factor: attention_factor as f32 }
+        Self {
+            compute: compute.clone(),
+            inv_freq,
+            long,
+            attention_factor: attention_factor as f32,
+        }
     }
 
     /// Factors of a batch's `[n]` positions, each `[n, head_dim / 2]`.
@@ -85,7 +103,10 @@ impl RotaryEmbedding {
             }
         }
         let tensor = |values| Tensor::from_data(TensorData::new(values, [n, half]), self.compute.device());
-        Rotation { cos: tensor(cos), sin: tensor(sin) }
+        Rotation {
+            cos: tensor(cos),
+            sin: tensor(sin),
+        }
     }
 }
 
@@ -100,7 +121,10 @@ fn inverse_frequencies(theta: f64, head_dim: usize) -> Vec<f32> {
 
 /// Frequencies with a divisor each (LongRoPE).
 fn divided(theta: f64, head_dim: usize, factors: &[f64]) -> Vec<f32> {
-    wavelengths(theta, head_dim).zip(factors).map(|(wave, &factor)| 1.0 / (factor as f32 * wave)).collect()
+    wavelengths(theta, head_dim)
+        .zip(factors)
+        .map(|(wave, &factor)| 1.0 / (factor as f32 * wave))
+        .collect()
 }
 
 /// One frequency of Llama 3.1: divided if slow, kept if fast, a mixture in between.
@@ -112,13 +136,21 @@ fn llama3(freq: f32, factor: f64, low_freq_factor: f64, high_freq_factor: f64, o
     if wavelen < (original / high_freq_factor) as f32 {
         return freq;
     }
-    let smooth = (original as f32 / wavelen - low_freq_factor as f32) / (high_freq_factor - low_freq_factor) as f32;
+    let smooth =
+        (original as f32 / wavelen - low_freq_factor as f32) / (high_freq_factor - low_freq_factor) as f32;
     (1.0 - smooth) * freq / factor as f32 + smooth * freq
 }
 
 /// YaRN (arXiv 2309.00071): slow frequencies interpolated, fast ones kept, a ramp in between.
 fn yarn(scaling: &RopeScaling, theta: f64, head_dim: usize) -> Vec<f32> {
-    let RopeScaling::Yarn { factor, beta_fast, beta_slow, original_max_position_embeddings, truncate, .. } = scaling
+    let RopeScaling::Yarn {
+        factor,
+        beta_fast,
+        beta_slow,
+        original_max_position_embeddings,
+        truncate,
+        ..
+    } = scaling
     else {
         return Vec::new();
     };
@@ -146,7 +178,13 @@ fn yarn(scaling: &RopeScaling, theta: f64, head_dim: usize) -> Vec<f32> {
 }
 
 fn yarn_attention_factor(factor: f64, mscale: Option<f64>, mscale_all_dim: Option<f64>) -> f64 {
-    let scale = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
+    let scale = |mscale: f64| {
+        if factor <= 1.0 {
+            1.0
+        } else {
+            0.1 * mscale * factor.ln() + 1.0
+        }
+    };
     match (mscale.unwrap_or(0.0), mscale_all_dim.unwrap_or(0.0)) {
         (0.0, _) | (_, 0.0) => scale(1.0),
         (mscale, mscale_all_dim) => scale(mscale) / scale(mscale_all_dim),
@@ -154,5 +192,9 @@ fn yarn_attention_factor(factor: f64, mscale: Option<f64>, mscale_all_dim: Optio
 }
 
 fn longrope_attention_factor(factor: f64, original: usize) -> f64 {
-    if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original as f64).ln()).sqrt() }
+    if factor <= 1.0 {
+        1.0
+    } else {
+        (1.0 + factor.ln() / (original as f64).ln()).sqrt()
+    }
 }
