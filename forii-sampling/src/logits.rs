@@ -29,7 +29,7 @@ impl Candidate {
 pub struct Workspace {
     block_max: Vec<f32>,
     bounds: Vec<f32>,
-    sums: Vec<f64>,
+    pub(crate) sums: Vec<f64>,
     candidates: Vec<Candidate>,
     pub(crate) ranked: Vec<Candidate>,
     pub(crate) weighed: Vec<(Candidate, f32)>,
@@ -210,11 +210,24 @@ impl<'a> Logits<'a> {
         self.narrowed = true;
     }
 
-    /// Goes back from a list that [`keep_at_least`](Self::keep_at_least) made to all tokens: the dense row is
-    /// still as it was.
+    /// The scores, minus infinity for what was removed, where the row is dense.
+    pub(crate) fn scores(&self) -> Option<&[f32]> {
+        (!self.narrowed).then_some(&*self.scores)
+    }
+
+    /// Goes back from a list that [`keep_at_least`](Self::keep_at_least) made: the dense row is still as it
+    /// was.
     pub(crate) fn widen(&mut self) {
         self.narrowed = false;
-        self.keep_at_least(f32::NEG_INFINITY);
+    }
+
+    /// Removes what ranks behind `last` from a dense row, which stays dense.
+    pub(crate) fn drop_after(&mut self, last: &Candidate) {
+        for (token, score) in (0..).zip(self.scores.iter_mut()) {
+            let behind = *score < last.score || *score == last.score && token > last.token;
+            *score = if behind { f32::NEG_INFINITY } else { *score };
+        }
+        self.stale = true;
     }
 
     /// Keeps a token where `keep` says so. Narrows the row.

@@ -25,20 +25,20 @@ impl LogitsProcessor for TopP {
         let max = logits.max();
         let limit = f64::from(self.share) * logits.total_weight();
         let mut weighed = std::mem::take(&mut logits.workspace().weighed);
+        let dense = logits.scores().is_some();
         let floor = logits.reached_by(FIRST_LOOK);
-        let mut list = |logits: &Logits<'_>| {
-            let all = logits.candidates().unwrap_or_default();
-            weighed.clear();
-            weighed.extend(all.iter().map(|c| (*c, exp(c.score - max))));
-            mass(&weighed)
-        };
-        let dense = logits.candidates().is_none();
         logits.keep_at_least(floor);
-        if list(logits) < limit && dense {
+        weighed.clear();
+        let candidates = logits.candidates().unwrap_or_default();
+        weighed.extend(candidates.iter().map(|c| (*c, exp(c.score - max))));
+        if dense && mass(&weighed) < limit {
             logits.widen();
-            list(logits);
-        }
-        if let Some(last) = last_within(&mut weighed, limit) {
+            let mut bands = std::mem::take(&mut logits.workspace().sums);
+            if let Some(last) = last_of_many(logits, &mut bands, &mut weighed, limit) {
+                logits.drop_after(&last);
+            }
+            logits.workspace().sums = bands;
+        } else if let Some(last) = last_within(&mut weighed, limit) {
             logits.retain(|c| c.rank(&last).is_le());
         }
         logits.workspace().weighed = weighed;
@@ -47,6 +47,40 @@ impl LogitsProcessor for TopP {
     fn fork(&self) -> Box<dyn LogitsProcessor> {
         Box::new(self.clone())
     }
+}
+
+/// Finds the last token to keep on a dense row where thousands are: the mass of each narrow band of scores
+/// tells which band holds it, and only that band is ranked.
+fn last_of_many(
+    logits: &mut Logits<'_>,
+    bands: &mut Vec<f64>,
+    weighed: &mut Vec<(Candidate, f32)>,
+    limit: f64,
+) -> Option<Candidate> {
+    const BANDS: usize = 4096;
+    const PER_NAT: f32 = 128.0;
+    let max = logits.max();
+    let scores = logits.scores()?;
+    // Each operation keeps the order of scores, so a higher score is never in a later band.
+    let band = |score: f32| (((max - score) * PER_NAT) as usize).min(BANDS - 1);
+    bands.clear();
+    bands.resize(BANDS, 0.0);
+    for &score in scores {
+        bands[band(score)] += f64::from(exp(score - max));
+    }
+    let mut before = 0.0;
+    let crossing = bands.iter().position(|mass| {
+        before += mass;
+        before >= limit
+    })?;
+    before -= bands[crossing];
+    weighed.clear();
+    for (token, &score) in (0..).zip(scores) {
+        if band(score) == crossing && score > f32::NEG_INFINITY {
+            weighed.push((Candidate { token, score }, exp(score - max)));
+        }
+    }
+    last_within(weighed, limit - before)
 }
 
 fn mass(weighed: &[(Candidate, f32)]) -> f64 {
