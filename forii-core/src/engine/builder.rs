@@ -131,7 +131,7 @@ impl EngineBuilder {
             let tokenizer = tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (tokenizer, model)
         });
-        let (tokenizer, model) = (Arc::new(tokenizer?), model?);
+        let (tokenizer, model) = (tokenizer?, model?);
         let template = self.compile_template(&*checkpoint, &tokenizer)?;
 
         let config = checkpoint.config();
@@ -187,7 +187,7 @@ impl EngineBuilder {
         let tokens = TemplateTokens {
             bos_token: tokenizer.bos_token().map(str::to_owned),
             eos_token: tokenizer.eos_token().map(str::to_owned),
-            special_tokens: tokenizer.special_tokens().map(str::to_owned).collect(),
+            special_tokens: tokenizer.special_tokens().collect(),
         };
         Ok(Ok(ChatTemplate::compile(source, tokens)?))
     }

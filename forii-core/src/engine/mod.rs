@@ -41,7 +41,7 @@ pub struct ChatEngine {
 #[derive(Debug)]
 struct Shared {
     worker: Handle,
-    tokenizer: Arc<Tokenizer>,
+    tokenizer: Tokenizer,
     template: Result<ChatTemplate, TemplateError>,
     generation: GenerationDefaults,
     vocab_size: usize,
@@ -68,13 +68,14 @@ impl ChatEngine {
         let prompt = template.render(&TemplateInput {
             messages: &request.messages,
             tools: &request.tools,
+            documents: &[],
             add_generation_prompt: true,
             variables: &request.template_variables,
         })?;
         let prompt = shared.tokenizer.encode_prompt(&prompt);
         let params = request.sampling.unwrap_or_else(|| default_params(&shared.generation));
         let tokens = self.stream_tokens(TokenRequest { prompt, params, max_tokens: request.max_tokens })?;
-        Ok(ChatStream::new(tokens, OutputState::new(Arc::clone(&shared.tokenizer), request.stop)))
+        Ok(ChatStream::new(tokens, OutputState::new(&shared.tokenizer, request.stop)))
     }
 
     /// Answers a chat request.

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_channel::Receiver;
@@ -107,7 +106,7 @@ pub(super) struct OutputState {
 }
 
 impl OutputState {
-    pub(super) fn new(tokenizer: Arc<Tokenizer>, stop: Vec<String>) -> Self {
+    pub(super) fn new(tokenizer: &Tokenizer, stop: Vec<String>) -> Self {
         Self {
             processor: OutputProcessor::new(tokenizer, stop),
             usage: Usage::default(),

@@ -1,7 +1,5 @@
 //! One answer's way from token ids to text.
 
-use std::sync::Arc;
-
 use super::stop::StopMatcher;
 use crate::chat::Delta;
 use crate::tokenizer::{IncrementalDecoder, Tokenizer};
@@ -16,7 +14,7 @@ pub struct OutputProcessor {
 
 impl OutputProcessor {
     /// A processor for one answer.
-    pub fn new(tokenizer: Arc<Tokenizer>, stop: Vec<String>) -> Self {
+    pub fn new(tokenizer: &Tokenizer, stop: Vec<String>) -> Self {
         Self {
             decoder: IncrementalDecoder::new(tokenizer),
             stop: StopMatcher::new(stop),

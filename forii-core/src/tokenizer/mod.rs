@@ -165,6 +165,11 @@ impl Tokenizer {
         self.parts.table.is_special(id)
     }
 
+    /// The special tokens as text: what a template may write and a user's text must not.
+    pub fn special_tokens(&self) -> impl Iterator<Item = String> + '_ {
+        (0..self.vocab_size() as TokenId).filter(|&id| self.is_special(id)).filter_map(|id| self.token_str(id))
+    }
+
     /// One more than the largest token id. Ids without a token may lie below it.
     pub fn vocab_size(&self) -> usize {
         self.parts.table.len()
