@@ -172,7 +172,7 @@ fn step(
 
 /// A prompt in chunks, then the rest token by token: scores of the prompt's last tokens and all others.
 fn run(model: &dyn Model, compute: &Compute, tokens: &[u32], chunks: &[usize]) -> Vec<Vec<f32>> {
-    let mut cache = KvCache::new(compute, &model.kv_shape(), NUM_BLOCKS as usize);
+    let mut cache = KvCache::new(compute, &model.kv_shape(), NUM_BLOCKS as usize).unwrap();
     let mut sequence = Sequence::new(tokens, 0);
     let mut rows = Vec::new();
     for (index, &chunk) in chunks.iter().enumerate() {
@@ -276,7 +276,7 @@ fn other_sequences_change_nothing() {
             let model = model.as_ref();
             let alone = run(model, &backend.compute, &case.tokens, &[PROMPT]);
 
-            let mut cache = KvCache::new(&backend.compute, &model.kv_shape(), NUM_BLOCKS as usize);
+            let mut cache = KvCache::new(&backend.compute, &model.kv_shape(), NUM_BLOCKS as usize).unwrap();
             let reversed: Vec<u32> = case.tokens.iter().rev().copied().collect();
             let mut sequence = Sequence::new(&case.tokens, 0);
             let mut before = Sequence::new(&reversed, 1);

@@ -12,9 +12,12 @@ mod kv;
 mod matrix;
 #[cfg(feature = "cpu")]
 mod ops;
+#[cfg(feature = "cpu")]
+mod ops_attention;
 mod reference;
 
-use burn::tensor::Tensor;
+/// burn's tensor, in which all of these functions speak.
+pub use burn::tensor::Tensor;
 
 pub use batch::{Batch, Span};
 pub use compute::{Compute, DeviceKind};

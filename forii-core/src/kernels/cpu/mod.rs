@@ -3,10 +3,13 @@
 #![allow(unused_variables)]
 
 mod arena;
+mod attention;
 mod pack;
 mod pool;
 mod quant_matmul;
+mod rows;
 mod simd;
+mod tensor;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +20,15 @@ use burn::backend::{Dispatch, Flex};
 use burn::tensor::{AllocationProperty, Bytes, DType, Int, Tensor};
 
 use super::ops::KernelOps;
-use super::{Activation, AttentionParams, Batch, Compute, HeadNorms, KvLayer, Matrix, Rotation};
+use super::{Compute, Matrix};
 use crate::checkpoint::TensorView;
 use crate::error::LoadError;
 pub(in crate::kernels) use pack::Layout;
 pub(in crate::kernels) use pool::Pool;
 pub(in crate::kernels) use simd::Level;
+pub(in crate::kernels) use attention::{attention, attention_flex};
+pub(in crate::kernels) use rows::{gated, gated_flex, rms_norm, rms_norm_flex};
+pub(in crate::kernels) use tensor::lazy_zeros;
 
 /// What the kernels run on.
 #[derive(Debug)]
@@ -132,27 +138,4 @@ pub(in crate::kernels) fn embedding(compute: &Compute, table: &Matrix, ids: &[u3
         layout,
         compute.cpu(),
     ))
-}
-
-pub(in crate::kernels) fn rms_norm(
-    compute: &Compute,
-    x: Tensor<2>,
-    weight: &Tensor<1>,
-    eps: f32,
-) -> Tensor<2> {
-    todo!()
-}
-pub(in crate::kernels) fn gated(compute: &Compute, gate_up: Tensor<2>, act: Activation) -> Tensor<2> {
-    todo!()
-}
-pub(in crate::kernels) fn attention(
-    compute: &Compute,
-    qkv: Tensor<2>,
-    rotation: &Rotation,
-    norms: Option<HeadNorms<'_>>,
-    params: &AttentionParams,
-    layer: &mut KvLayer,
-    batch: &Batch,
-) -> Tensor<2> {
-    todo!()
 }

@@ -21,15 +21,24 @@ macro_rules! with_level {
     };
 }
 
+pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(super) mod dense;
+mod disjoint;
 pub(super) mod format;
 pub(super) mod kernel;
+pub(super) mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod lanes_avx2;
+#[cfg(target_arch = "x86_64")]
+mod lanes_avx512;
+mod lanes_scalar;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub(super) mod rows;
 pub(super) mod scalar;
 
 use crate::error::LoadError;
