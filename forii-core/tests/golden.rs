@@ -4,6 +4,8 @@
 //! `FORII_TEST_DEVICE` chooses the device: `cpu` (also where it is unset: forii's kernels and the
 //! reference both) or `wgpu`.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
