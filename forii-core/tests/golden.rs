@@ -4,6 +4,8 @@
 //! `FORII_TEST_DEVICE` chooses the device: `cpu` (also where it is unset: forii's kernels and the
 //! reference both) or `wgpu`.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -21,34 +23,38 @@ const NUM_BLOCKS: u32 = 16;
 struct Backend {
     name: &'static str,
     compute: Compute,
-    /// The golden logits of Q8_0 weights: the CPU kernels round activations to 8 bits too.
-    q8_0: &'static str,
-    /// How far a row alone may be from the same row among others.
-    invariance: f32,
+    /// Whether it rounds the cache to half precision and activations before Q8_0 weights to bytes.
+    rounds: bool,
 }
 
-/// How far logits may be from those of transformers.
+/// How far logits may be from those that transformers computes with the same roundings.
 const TOLERANCE: f32 = 1e-3;
+/// What the cache in half precision may add.
+const ROUNDED_CACHE: f32 = 1e-2;
+/// What one activation adds that lies between two bytes: noise of 1e-7 decides which one it becomes.
+const FLIPPED_BYTE: f32 = 1e-1;
 
 fn backends() -> Vec<Backend> {
-    let reference = |name, compute| Backend {
+    let backend = |name, compute, rounds| Backend {
         name,
         compute,
-        q8_0: "q8_0",
-        invariance: 1e-5,
+        rounds,
     };
     match std::env::var("FORII_TEST_DEVICE").as_deref() {
         Err(_) | Ok("cpu") => vec![
-            reference("reference", Compute::reference(Device::flex())),
-            Backend {
-                name: "cpu",
-                compute: Compute::new(DeviceKind::Cpu, 2).unwrap(),
-                q8_0: "q8_0_a8",
-                invariance: 1e-5,
-            },
+            backend("reference", Compute::reference(Device::flex()), false),
+            backend("cpu", Compute::new(DeviceKind::Cpu, 2).unwrap(), true),
         ],
-        Ok("wgpu") => vec![reference("wgpu", Compute::new(DeviceKind::Wgpu, 1).unwrap())],
+        Ok("wgpu") => vec![backend("wgpu", Compute::new(DeviceKind::Wgpu, 1).unwrap(), false)],
         Ok(other) => panic!("FORII_TEST_DEVICE is '{other}', known are cpu and wgpu"),
+    }
+}
+
+impl Backend {
+    /// How far a row alone may be from the same row among others: nothing on the CPU, where each
+    /// row has its own order of additions; elsewhere that is the library's choice.
+    fn invariance(&self) -> f32 {
+        if self.rounds { 0.0 } else { 1e-5 }
     }
 }
 
@@ -172,7 +178,7 @@ fn step(
 
 /// A prompt in chunks, then the rest token by token: scores of the prompt's last tokens and all others.
 fn run(model: &dyn Model, compute: &Compute, tokens: &[u32], chunks: &[usize]) -> Vec<Vec<f32>> {
-    let mut cache = KvCache::new(compute, &model.kv_shape(), NUM_BLOCKS as usize);
+    let mut cache = KvCache::new(compute, &model.kv_shape(), NUM_BLOCKS as usize).unwrap();
     let mut sequence = Sequence::new(tokens, 0);
     let mut rows = Vec::new();
     for (index, &chunk) in chunks.iter().enumerate() {
@@ -202,21 +208,42 @@ fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
 #[test]
 fn logits_are_those_of_transformers() {
     for backend in backends() {
+        let (mut quantized, mut close) = (0, 0);
         for case in cases() {
             for (path, kind) in case.files() {
                 let model = load(&path, &backend.compute);
                 let rows = run(model.as_ref(), &backend.compute, &case.tokens, &[PROMPT]);
-                let kind = if kind == "q8_0" { backend.q8_0 } else { kind };
-                let worst = distance(&rows, &case.rows(kind));
-                println!("{} {} {kind}: {worst:.1e}", backend.name, path.display());
-                assert!(
-                    worst <= TOLERANCE,
-                    "{}: {} is {worst} off",
-                    backend.name,
-                    path.display()
-                );
+                let exact = distance(&rows, &case.rows(kind));
+                let message = format!("{} {}: {exact:.1e} off", backend.name, path.display());
+                println!("{message}");
+                if !backend.rounds {
+                    assert!(exact <= TOLERANCE, "{message}");
+                    continue;
+                }
+                let rounded = distance(&rows, &case.rows(&format!("{kind}_cpu")));
+                println!("    with the same roundings {rounded:.1e}");
+                if kind == "q8_0" {
+                    assert!(
+                        rounded <= FLIPPED_BYTE,
+                        "{message}, {rounded} with the same roundings"
+                    );
+                    quantized += 1;
+                    close += usize::from(rounded <= TOLERANCE);
+                } else {
+                    assert!(
+                        rounded <= TOLERANCE,
+                        "{message}, {rounded} with the same roundings"
+                    );
+                    assert!(exact <= ROUNDED_CACHE, "{message}");
+                }
             }
         }
+        // A byte flips in one file or another, never in most.
+        assert!(
+            2 * close >= quantized,
+            "{}: {close} of {quantized} are close",
+            backend.name
+        );
     }
 }
 
@@ -258,7 +285,7 @@ fn a_prompt_in_chunks_gives_the_same_scores() {
                 let chunked = run(model.as_ref(), &backend.compute, &case.tokens, chunks);
                 let worst = distance(&whole, &chunked);
                 assert!(
-                    worst <= backend.invariance,
+                    worst <= backend.invariance(),
                     "{}: {}: {worst} in {chunks:?}",
                     backend.name,
                     case.name
@@ -276,7 +303,7 @@ fn other_sequences_change_nothing() {
             let model = model.as_ref();
             let alone = run(model, &backend.compute, &case.tokens, &[PROMPT]);
 
-            let mut cache = KvCache::new(&backend.compute, &model.kv_shape(), NUM_BLOCKS as usize);
+            let mut cache = KvCache::new(&backend.compute, &model.kv_shape(), NUM_BLOCKS as usize).unwrap();
             let reversed: Vec<u32> = case.tokens.iter().rev().copied().collect();
             let mut sequence = Sequence::new(&case.tokens, 0);
             let mut before = Sequence::new(&reversed, 1);
@@ -297,7 +324,7 @@ fn other_sequences_change_nothing() {
             }
             let worst = distance(&alone, &rows);
             assert!(
-                worst <= backend.invariance,
+                worst <= backend.invariance(),
                 "{}: {}: {worst}",
                 backend.name,
                 case.name

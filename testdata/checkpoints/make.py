@@ -10,8 +10,9 @@ llama.cpp's converter makes the GGUF files from that folder; golden.safetensors 
     f32      F32 [24, vocab]    logits after the tokens 37 to 60: the prompt in one forward pass,
     f16      F32 [24, vocab]    the others one by one through transformers' cache. f16 and q8_0
     q8_0     F32 [24, vocab]    are the same model with the weights that the GGUF file holds.
-    q8_0_a8  F32 [24, vocab]    As q8_0, each linear layer's input rounded to signed bytes, 32 to a scale: what
-                                kernels compute that multiply integers, as ggml's and forii's do.
+    f32_cpu, f16_cpu,           the same with the roundings of forii's CPU path: keys and values in half
+    q8_0_cpu F32 [24, vocab]    precision (also llama.cpp's default), and before a linear layer of q8_0
+                                blocks of 32 inputs as signed bytes with one scale (as ggml has it).
 """
 
 import json
@@ -29,7 +30,7 @@ import torch
 from gguf.quants import dequantize
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, Cache, GenerationConfig, PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent
 PROMPT, DECODED, SHOWN = 40, 20, 4
@@ -271,6 +272,19 @@ def in_bytes(x):
     return (torch.round(blocks / scale.clamp(min=1e-30)) * scale).reshape(x.shape)
 
 
+def cpu_logits(model, tokens, quantized):
+    """As `logits`, with what the CPU path rounds. The model is changed for good."""
+    for module in model.modules():
+        if quantized and isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(lambda _, inputs: (in_bytes(inputs[0]),))
+    update = Cache.update
+    Cache.update = lambda self, k, v, *rest, **more: update(self, k.half().float(), v.half().float(), *rest, **more)
+    try:
+        return logits(model, tokens, DECODED)[1]
+    finally:
+        Cache.update = update
+
+
 def make(name):
     differences, has_gguf = MODELS[name]
     folder = HERE / name
@@ -291,13 +305,9 @@ def make(name):
         _, rows = logits(same, tokens, DECODED)
         if kind == "f32":
             assert np.abs(rows - golden).max() < 1e-5, "the GGUF file holds other weights"
-        else:
-            tensors[kind] = rows
-        if kind == "q8_0":
-            for module in same.modules():
-                if isinstance(module, torch.nn.Linear):
-                    module.register_forward_pre_hook(lambda _, inputs: (in_bytes(inputs[0]),))
-            _, tensors["q8_0_a8"] = logits(same, tokens, DECODED)
+        tensors[kind] = rows
+        tensors[f"{kind}_cpu"] = cpu_logits(same, tokens, kind == "q8_0")
+    tensors["f32_cpu"] = cpu_logits(model, tokens, False)
     save_file(tensors, folder / "golden.safetensors")
     for file in folder.iterdir():
         file.chmod(0o644)

@@ -62,18 +62,6 @@ pub struct KvCache {
     pub num_blocks: usize,
 }
 
-impl KvCache {
-    /// An empty cache of `num_blocks` blocks in each layer.
-    pub fn new(compute: &Compute, shape: &KvShape, num_blocks: usize) -> Self {
-        let layers = shape.layers.iter().map(|&shape| {
-            let KvLayerShape::Heads { num_kv_heads, head_dim } = shape;
-            let pool = || Some(Tensor::zeros([num_blocks * BLOCK_LEN * num_kv_heads * head_dim], compute.device()));
-            KvLayer { shape, k: pool(), v: pool() }
-        });
-        Self { layers: layers.collect(), num_blocks }
-    }
-}
-
 /// One layer's blocks. The tensors are taken out for a step's write and put back.
 ///
 /// On the CPU both are F16: keys `[num_blocks, num_kv_heads, head_dim, BLOCK_LEN]`, so that one

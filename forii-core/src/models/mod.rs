@@ -36,13 +36,16 @@ pub trait Model: Send + fmt::Debug {
     }
 }
 
+/// Builds a model from its weights.
+pub type Load = fn(&Weights<'_>, &Compute) -> Result<Box<dyn Model>, LoadError>;
+
 /// A model family.
 #[derive(Debug, Clone, Copy)]
 pub struct Architecture {
     /// The `model_type`s of config.json that it loads.
     pub names: &'static [&'static str],
     /// Builds the model.
-    pub load: fn(&Weights<'_>, &Compute) -> Result<Box<dyn Model>, LoadError>,
+    pub load: Load,
 }
 
 /// Every family, in one place.

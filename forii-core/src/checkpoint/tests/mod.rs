@@ -2,6 +2,7 @@
 
 mod folder;
 mod gguf;
+mod golden;
 mod malformed_folder;
 mod malformed_gguf;
 mod writer;

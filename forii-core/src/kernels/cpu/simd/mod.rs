@@ -21,6 +21,7 @@ macro_rules! with_level {
     };
 }
 
+pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
