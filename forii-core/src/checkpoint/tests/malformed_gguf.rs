@@ -650,7 +650,7 @@ fn no_byte_can_make_the_reader_panic() {
 }
 
 /// Writes the parts of a split set after `change` has spoilt them, and reads it.
-fn read_split(change: fn(&mut Vec<(String, Option<Gguf>)>)) -> Result<(), LoadError> {
+fn read_split(change: fn(&mut [(String, Option<Gguf>)])) -> Result<(), LoadError> {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = tiny("llama");
     let mut rest = Gguf::new();
@@ -675,7 +675,7 @@ fn read_split(change: fn(&mut Vec<(String, Option<Gguf>)>)) -> Result<(), LoadEr
 fn broken_split_sets_name_what_is_wrong() {
     type SplitCase = (
         &'static str,
-        fn(&mut Vec<(String, Option<Gguf>)>),
+        fn(&mut [(String, Option<Gguf>)]),
         &'static [&'static str],
     );
     let cases: &[SplitCase] = &[
@@ -740,7 +740,7 @@ fn set(parts: &mut [(String, Option<Gguf>)], part: usize, key: &str, value: u64)
     parts[part].1.as_mut().unwrap().set(key, Val::U64(value));
 }
 
-fn twice(parts: &mut Vec<(String, Option<Gguf>)>) {
+fn twice(parts: &mut [(String, Option<Gguf>)]) {
     set(parts, 0, "split.tensors.count", 21);
     parts[1].1.as_mut().unwrap().f32("token_embd.weight", &[6, 8]);
 }
