@@ -30,9 +30,15 @@ pub(super) fn install(env: &mut Environment<'_>) {
 /// Runs `compile` with room for deeply nested templates, whatever the caller's stack is.
 pub(super) fn with_deep_stack<T: Send>(compile: impl FnOnce() -> T + Send) -> Result<T, TemplateError> {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("template".to_owned()).stack_size(COMPILER_STACK);
-        let thread = thread.spawn_scoped(scope, compile).map_err(|error| TemplateError::Compile(error.to_string()))?;
-        thread.join().map_err(|_| TemplateError::Compile("the compiler gave up".to_owned()))
+        let thread = std::thread::Builder::new()
+            .name("template".to_owned())
+            .stack_size(COMPILER_STACK);
+        let thread = thread
+            .spawn_scoped(scope, compile)
+            .map_err(|error| TemplateError::Compile(error.to_string()))?;
+        thread
+            .join()
+            .map_err(|_| TemplateError::Compile("the compiler gave up".to_owned()))
     })
 }
 
@@ -46,8 +52,13 @@ pub(super) fn render(
     // Cheap: everything in an environment is shared.
     let mut env = env.clone();
     env.set_fuel(Some(FUEL + FUEL_PER_BYTE * size as u64));
-    let mut output = Output { text: Vec::with_capacity(size), limit: OUTPUT + OUTPUT_PER_BYTE * size };
-    let rendered = env.get_template(name).and_then(|template| template.render_captured_to(context, &mut output).map(drop));
+    let mut output = Output {
+        text: Vec::with_capacity(size),
+        limit: OUTPUT + OUTPUT_PER_BYTE * size,
+    };
+    let rendered = env
+        .get_template(name)
+        .and_then(|template| template.render_captured_to(context, &mut output).map(drop));
     rendered.map_err(|error| describe(&error))?;
     String::from_utf8(output.text).map_err(|error| TemplateError::Render(error.to_string()))
 }
@@ -60,7 +71,9 @@ struct Output {
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.text.len() + bytes.len() > self.limit {
-            return Err(io::Error::other("the prompt is longer than the template's input justifies"));
+            return Err(io::Error::other(
+                "the prompt is longer than the template's input justifies",
+            ));
         }
         self.text.extend_from_slice(bytes);
         Ok(bytes.len())

@@ -26,15 +26,24 @@ impl Marks {
     /// The first of Unicode's non-characters that `used` leaves free; `None` where it leaves none.
     /// Bit `i` of `used` stands for U+FDD0 + i.
     pub(super) fn unlike(used: u32) -> Option<Self> {
-        let mut free = NON_CHARACTERS.enumerate().filter(|(bit, _)| used & (1 << bit) == 0).map(|(_, char)| char);
-        Some(Self { open: free.next()?, close: free.next()? })
+        let mut free = NON_CHARACTERS
+            .enumerate()
+            .filter(|(bit, _)| used & (1 << bit) == 0)
+            .map(|(_, char)| char);
+        Some(Self {
+            open: free.next()?,
+            close: free.next()?,
+        })
     }
 
     /// The marks of a render under way, if it has any.
     pub(super) fn of(state: &State<'_, '_>) -> Option<Self> {
         let marks = state.lookup(VARIABLE)?;
         let mut chars = marks.as_str()?.chars();
-        Some(Self { open: chars.next()?, close: chars.next()? })
+        Some(Self {
+            open: chars.next()?,
+            close: chars.next()?,
+        })
     }
 
     /// For [`VARIABLE`].
@@ -56,7 +65,10 @@ pub(super) fn non_characters(text: &str) -> u32 {
     if !bytes.contains(&0xef) || !bytes.windows(2).any(|pair| pair == [0xef, 0xb7]) {
         return 0;
     }
-    let bits = text.chars().filter(|char| NON_CHARACTERS.contains(char)).map(|char| 1 << (char as u32 - 0xfdd0));
+    let bits = text
+        .chars()
+        .filter(|char| NON_CHARACTERS.contains(char))
+        .map(|char| 1 << (char as u32 - 0xfdd0));
     bits.fold(0, |all, bit| all | bit)
 }
 
@@ -83,23 +95,43 @@ impl SpecialTokens {
         tokens.dedup();
         let mut backwards: Vec<String> = tokens.iter().map(|token| token.chars().rev().collect()).collect();
         backwards.sort_unstable();
-        let matcher = if tokens.is_empty() { None } else { Some(AhoCorasick::new(&tokens)) };
+        let matcher = if tokens.is_empty() {
+            None
+        } else {
+            Some(AhoCorasick::new(&tokens))
+        };
         let matcher = matcher.transpose().map_err(|error| error.to_string())?;
-        let longest = tokens.iter().map(|token| token.chars().count()).max().unwrap_or(0);
+        let longest = tokens
+            .iter()
+            .map(|token| token.chars().count())
+            .max()
+            .unwrap_or(0);
         let distinct = |tokens: &[String]| {
             let chars: BTreeSet<char> = tokens.iter().filter_map(|token| token.chars().next()).collect();
             chars.into_iter().collect()
         };
         let (firsts, lasts) = (distinct(&tokens), distinct(&backwards));
-        Ok(Self { matcher, tokens, backwards, firsts, lasts, longest })
+        Ok(Self {
+            matcher,
+            tokens,
+            backwards,
+            firsts,
+            lasts,
+            longest,
+        })
     }
 
     /// The pieces of `text` that are special tokens, or could become ones together with text beside
     /// it (of two strings that a template writes one after the other): ascending and disjoint.
     fn find(&self, text: &str) -> Vec<Range<usize>> {
-        let Some(matcher) = &self.matcher else { return Vec::new() };
+        let Some(matcher) = &self.matcher else {
+            return Vec::new();
+        };
         let mut found: Vec<Range<usize>> = match matcher.is_match(text) {
-            true => matcher.find_overlapping_iter(text).map(|found| found.range()).collect(),
+            true => matcher
+                .find_overlapping_iter(text)
+                .map(|found| found.range())
+                .collect(),
             false => Vec::new(),
         };
         found.extend(self.head(text).map(|end| 0..end));
@@ -110,7 +142,9 @@ impl SpecialTokens {
     /// Where the longest start of `text` ends that a token could end with.
     fn head(&self, text: &str) -> Option<usize> {
         let chars = text.char_indices().take(self.longest);
-        let ends = chars.filter(|(_, char)| self.lasts.contains(char)).map(|(index, char)| index + char.len_utf8());
+        let ends = chars
+            .filter(|(_, char)| self.lasts.contains(char))
+            .map(|(index, char)| index + char.len_utf8());
         ends.filter(|&end| {
             let piece: String = text[..end].chars().rev().collect();
             is_telling(&piece) && begins_one(&self.backwards, &piece)
@@ -121,8 +155,12 @@ impl SpecialTokens {
     /// Where the longest end of `text` starts that a token could start with.
     fn tail(&self, text: &str) -> Option<usize> {
         let chars = text.char_indices().rev().take(self.longest);
-        let starts = chars.filter(|(_, char)| self.firsts.contains(char)).map(|(index, _)| index);
-        starts.filter(|&start| is_telling(&text[start..]) && begins_one(&self.tokens, &text[start..])).last()
+        let starts = chars
+            .filter(|(_, char)| self.firsts.contains(char))
+            .map(|(index, _)| index);
+        starts
+            .filter(|&start| is_telling(&text[start..]) && begins_one(&self.tokens, &text[start..]))
+            .last()
     }
 
     /// Sets the look-alikes in `text` between marks; `None` where there are none.
@@ -167,7 +205,9 @@ impl SpecialTokens {
             pieces.get(next).is_some_and(|piece| piece.start < found.end)
         };
         let matcher = self.matcher.iter();
-        let found = matcher.flat_map(|matcher| matcher.find_overlapping_iter(&text)).map(|found| found.range());
+        let found = matcher
+            .flat_map(|matcher| matcher.find_overlapping_iter(&text))
+            .map(|found| found.range());
         let literal = merge(found.filter(touches).collect());
         Prompt { text, literal }
     }

@@ -75,7 +75,13 @@ struct Compiled {
 /// The name of the one template in its environment.
 const NAME: &str = "chat_template";
 /// Variables that the input itself gives.
-const RESERVED: [&str; 5] = ["messages", "tools", "documents", "add_generation_prompt", literal::VARIABLE];
+const RESERVED: [&str; 5] = [
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    literal::VARIABLE,
+];
 
 impl ChatTemplate {
     /// Compiles a template's source.
@@ -90,8 +96,15 @@ impl ChatTemplate {
         let special = SpecialTokens::new(&tokens.special_tokens).map_err(TemplateError::Compile)?;
         let source = syntax::rewrite(source).map_err(TemplateError::Compile)?;
         let env = limits::with_deep_stack(move || environment(source, clock))??;
-        let TemplateTokens { bos_token, eos_token, .. } = tokens;
-        Ok(Self(Arc::new(Compiled { env, bos_token, eos_token, tokens: special })))
+        let TemplateTokens {
+            bos_token, eos_token, ..
+        } = tokens;
+        Ok(Self(Arc::new(Compiled {
+            env,
+            bos_token,
+            eos_token,
+            tokens: special,
+        })))
     }
 
     /// Renders a conversation.
@@ -142,8 +155,16 @@ impl ChatTemplate {
             let mut converter = Converter::new(&this.tokens, marks);
             let [messages, tools, documents] = convert(&mut converter)?;
             let mut pairs = Vec::with_capacity(variables.len() + 7);
-            pairs.extend(this.bos_token.as_deref().map(|token| ("bos_token", Value::from(token))));
-            pairs.extend(this.eos_token.as_deref().map(|token| ("eos_token", Value::from(token))));
+            pairs.extend(
+                this.bos_token
+                    .as_deref()
+                    .map(|token| ("bos_token", Value::from(token))),
+            );
+            pairs.extend(
+                this.eos_token
+                    .as_deref()
+                    .map(|token| ("eos_token", Value::from(token))),
+            );
             for (name, value) in variables {
                 if RESERVED.contains(&name.as_str()) {
                     return Err(format!("the variable '{name}' cannot be set"));
@@ -168,7 +189,10 @@ impl ChatTemplate {
         let text = limits::render(&this.env, NAME, context, converter.size)?;
         Ok(match converter.marked {
             true => this.tokens.unmark(&text, marks),
-            false => Prompt { text, literal: Vec::new() },
+            false => Prompt {
+                text,
+                literal: Vec::new(),
+            },
         })
     }
 }
@@ -186,12 +210,17 @@ fn environment(source: String, clock: python::Clock) -> Result<Environment<'stat
     let mut env = Environment::new();
     env.set_debug(false);
     env.set_auto_escape_callback(|_| AutoEscape::None);
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build();
     env.set_syntax(syntax.map_err(|error| TemplateError::Compile(error.to_string()))?);
     python::install(&mut env, clock);
     limits::install(&mut env);
     env.add_template_owned(NAME, source).map_err(|error| {
-        let problem = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        let problem = error
+            .detail()
+            .map_or_else(|| error.kind().to_string(), str::to_owned);
         TemplateError::Compile(match error.line() {
             Some(line) => format!("{problem} (line {line})"),
             None => problem,
@@ -201,7 +230,11 @@ fn environment(source: String, clock: python::Clock) -> Result<Environment<'stat
 }
 
 fn none_if_empty(items: Vec<Value>) -> Value {
-    if items.is_empty() { Value::from(()) } else { Value::from(items) }
+    if items.is_empty() {
+        Value::from(())
+    } else {
+        Value::from(items)
+    }
 }
 
 fn no_marks() -> TemplateError {

@@ -1,6 +1,7 @@
 //! What the chat templates of Hugging Face models expect of Python: the filters, tests, functions and
 //! methods of jinja2's sandbox with transformers' additions, where minijinja's own differ. How values
-//! are spelled is in `text` and `json`, methods are in `methods` and `strings`.
+//! are spelled is in `text` and `json`, methods are in `methods` and `strings`,
+//! arithmetic is in `numbers`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +15,7 @@ use super::syntax::{ITERATE, STORE, STORE_ATTRIBUTE};
 
 mod json;
 mod methods;
+mod numbers;
 mod objects;
 mod strings;
 pub(super) mod text;
@@ -26,7 +28,9 @@ pub(super) fn install(env: &mut Environment<'_>, clock: Clock) {
     env.set_unknown_method_callback(methods::call);
     env.set_formatter(|out, state, value| {
         match value.as_str() {
-            _ if !matches!(state.auto_escape(), AutoEscape::None) => return escape_formatter(out, state, value),
+            _ if !matches!(state.auto_escape(), AutoEscape::None) => {
+                return escape_formatter(out, state, value);
+            }
             Some(text) => out.write_str(text)?,
             None => out.write_str(&text::str(value)?)?,
         }
@@ -72,8 +76,12 @@ fn functions(env: &mut Environment<'_>, clock: Clock) {
         jiff::fmt::strtime::format(format, clock()).map_err(|error| invalid(error.to_string()))
     });
     env.add_function(ITERATE, |value: &Value| iterable(value).cloned());
-    env.add_function(STORE, |state: &State<'_, '_>, value: Value| store(state, value, false));
-    env.add_function(STORE_ATTRIBUTE, |state: &State<'_, '_>, value: Value| store(state, value, true));
+    env.add_function(STORE, |state: &State<'_, '_>, value: Value| {
+        store(state, value, false)
+    });
+    env.add_function(STORE_ATTRIBUTE, |state: &State<'_, '_>, value: Value| {
+        store(state, value, true)
+    });
     env.add_function("namespace", |args: Option<ValueOrKwargs>| {
         functions::namespace(args)
     });
@@ -101,7 +109,9 @@ fn store(state: &State<'_, '_>, value: Value, in_namespace: bool) -> Result<Valu
 }
 
 fn check(state: &State<'_, '_>, value: &Value, in_namespace: bool, depth: usize) -> Result<(), Error> {
-    let Some(object) = value.as_object() else { return Ok(()) };
+    let Some(object) = value.as_object() else {
+        return Ok(());
+    };
     if depth > MAX_DEPTH {
         return Err(invalid("a value nests too deeply"));
     }
@@ -120,7 +130,13 @@ fn check(state: &State<'_, '_>, value: &Value, in_namespace: bool, depth: usize)
         ValueKind::Map if in_namespace && object.type_name().ends_with("::Namespace") => {
             Err(invalid("a namespace cannot hold a namespace"))
         }
-        ValueKind::Map => check_all(&mut object.try_iter_pairs().into_iter().flatten().map(|(_, value)| value)),
+        ValueKind::Map => check_all(
+            &mut object
+                .try_iter_pairs()
+                .into_iter()
+                .flatten()
+                .map(|(_, value)| value),
+        ),
         ValueKind::Seq | ValueKind::Iterable => check_all(&mut value.try_iter()?),
         _ => Ok(()),
     }
@@ -131,47 +147,89 @@ fn tests(env: &mut Environment<'_>) {
     env.add_test("sequence", |value: &Value| match value.kind() {
         ValueKind::Undefined | ValueKind::String | ValueKind::Seq | ValueKind::Map => true,
         ValueKind::Iterable => {
-            value.downcast_object_ref::<Generator>().is_none() && value.downcast_object_ref::<View>().is_none()
+            value.downcast_object_ref::<Generator>().is_none()
+                && value.downcast_object_ref::<View>().is_none()
         }
         _ => false,
     });
-    env.add_test("number", |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool));
+    env.add_test("number", |value: &Value| {
+        matches!(value.kind(), ValueKind::Number | ValueKind::Bool)
+    });
     env.add_test("callable", |value: &Value| value.kind() == ValueKind::Plain);
 }
 
 fn filters(env: &mut Environment<'_>) {
     env.add_filter("tojson", json::tojson);
     env.add_filter("string", |value: &Value| text::str(value));
-    env.add_filter("safe", |value: &Value| text::str(value).map(Value::from_safe_string));
-    env.add_filter("list", |state: &State<'_, '_>, value: Value| filters::list(state, iterable(&value)?.clone()));
-    env.add_filter("trim", |value: &Value, chars: Option<Cow<'_, str>>| -> Result<String, Error> {
+    env.add_filter("safe", |value: &Value| {
+        text::str(value).map(Value::from_safe_string)
+    });
+    env.add_filter("list", |state: &State<'_, '_>, value: Value| {
+        filters::list(state, iterable(&value)?.clone())
+    });
+    env.add_filter(
+        "trim",
+        |value: &Value, chars: Option<Cow<'_, str>>| -> Result<String, Error> {
+            let text = text::str(value)?;
+            Ok(match chars {
+                Some(chars) => text.trim_matches(|char| chars.contains(char)).to_owned(),
+                None => text.trim_matches(strings::is_space).to_owned(),
+            })
+        },
+    );
+    env.add_filter(
+        "int",
+        |value: &Value, default: Option<Value>, base: Option<u32>| {
+            numbers::int(value, base.unwrap_or(10))
+                .or(default)
+                .unwrap_or_else(|| Value::from(0))
+        },
+    );
+    env.add_filter("float", |value: &Value, default: Option<Value>| {
+        numbers::float(value)
+            .map(Value::from)
+            .or(default)
+            .unwrap_or_else(|| Value::from(0.0))
+    });
+    env.add_filter("wordcount", |value: &Value| -> Result<usize, Error> {
         let text = text::str(value)?;
-        Ok(match chars {
-            Some(chars) => text.trim_matches(|char| chars.contains(char)).to_owned(),
-            None => text.trim_matches(strings::is_space).to_owned(),
-        })
+        let words = text.split(|char: char| !char.is_alphanumeric() && char != '_');
+        Ok(words.filter(|word| !word.is_empty()).count())
     });
     generators(env);
 }
 
 /// What `map` and `select` go through: they take nothing for an empty list.
 fn items(value: Value) -> Result<Value, Error> {
-    if value.is_true() { iterable(&value).cloned() } else { Ok(Value::from(Vec::<Value>::new())) }
+    if value.is_true() {
+        iterable(&value).cloned()
+    } else {
+        Ok(Value::from(Vec::<Value>::new()))
+    }
 }
 
 /// The filters that Python evaluates lazily: their results are no lists.
 fn generators(env: &mut Environment<'_>) {
     type Test<'a> = Option<Cow<'a, str>>;
     type Arguments = Rest<ValueOrKwargs>;
-    env.add_filter("map", |state: &mut State<'_, '_>, value: Value, args: Arguments| {
-        filters::map(state, items(value)?, args).map(Generator::wrap)
-    });
-    env.add_filter("select", |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
-        filters::select(state, items(value)?, test, args).map(Generator::wrap)
-    });
-    env.add_filter("reject", |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
-        filters::reject(state, items(value)?, test, args).map(Generator::wrap)
-    });
+    env.add_filter(
+        "map",
+        |state: &mut State<'_, '_>, value: Value, args: Arguments| {
+            filters::map(state, items(value)?, args).map(Generator::wrap)
+        },
+    );
+    env.add_filter(
+        "select",
+        |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
+            filters::select(state, items(value)?, test, args).map(Generator::wrap)
+        },
+    );
+    env.add_filter(
+        "reject",
+        |state: &mut State<'_, '_>, value: Value, test: Test<'_>, args: Arguments| {
+            filters::reject(state, items(value)?, test, args).map(Generator::wrap)
+        },
+    );
     env.add_filter(
         "selectattr",
         |state: &mut State<'_, '_>, value: Value, name: Cow<'_, str>, test: Test<'_>, args: Arguments| {
@@ -185,6 +243,8 @@ fn generators(env: &mut Environment<'_>) {
         },
     );
     env.add_filter("unique", |state: &State<'_, '_>, value: Value, args: Kwargs| {
-        filters::unique(state, iterable(&value)?.clone(), args)?.try_iter().map(|items| Generator::wrap(items.collect()))
+        filters::unique(state, iterable(&value)?.clone(), args)?
+            .try_iter()
+            .map(|items| Generator::wrap(items.collect()))
     });
 }

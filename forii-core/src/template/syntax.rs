@@ -28,10 +28,18 @@ const MARKUP_FILTERS: [&str; 4] = ["safe", "escape", "|e", "| e"];
 /// Rewrites `source`, or says why it goes past a limit and on which line.
 pub(super) fn rewrite(source: &str) -> Result<String, String> {
     if source.len() > MAX_SOURCE_LEN {
-        return Err(format!("it is {} bytes long, the limit is {MAX_SOURCE_LEN}", source.len()));
+        return Err(format!(
+            "it is {} bytes long, the limit is {MAX_SOURCE_LEN}",
+            source.len()
+        ));
     }
     let markup = MARKUP_FILTERS.iter().any(|name| source.contains(name));
-    let mut rewriter = Rewriter { source, markup, edits: Vec::new(), alternatives: Vec::new() };
+    let mut rewriter = Rewriter {
+        source,
+        markup,
+        edits: Vec::new(),
+        alternatives: Vec::new(),
+    };
     rewriter.template()?;
     Ok(rewriter.apply())
 }
@@ -80,7 +88,9 @@ impl Rewriter<'_> {
                 Some(b'{' | b'%') => {
                     let block = bytes[open + 1] == b'%';
                     // What cannot be read is left to the compiler, which says what is wrong and where.
-                    let Some((tokens, end)) = tokens(self.source, open + 2, block) else { break };
+                    let Some((tokens, end)) = tokens(self.source, open + 2, block) else {
+                        break;
+                    };
                     at = end;
                     if block && self.is_name(tokens.first(), "raw") {
                         match end_of_raw(self.source, end) {
@@ -101,7 +111,9 @@ impl Rewriter<'_> {
         if !block {
             return self.expression(tokens);
         }
-        let Some(first) = tokens.first() else { return Ok(()) };
+        let Some(first) = tokens.first() else {
+            return Ok(());
+        };
         let inner = &tokens[1..];
         match &self.source[first.span.clone()] {
             "generation" => self.replace(first.span.clone(), "with"),
@@ -119,9 +131,14 @@ impl Rewriter<'_> {
                 }
             }
             "for" => {
-                let from = self.position(inner, &["in"]).map_or(inner.len(), |index| index + 1);
+                let from = self
+                    .position(inner, &["in"])
+                    .map_or(inner.len(), |index| index + 1);
                 let until = self.position(&inner[from..], &["if", "recursive"]);
-                self.wrap(&inner[from..until.map_or(inner.len(), |index| from + index)], ITERATE);
+                self.wrap(
+                    &inner[from..until.map_or(inner.len(), |index| from + index)],
+                    ITERATE,
+                );
             }
             "set" => {
                 if let Some(equals) = self.position(inner, &["="]) {
@@ -153,7 +170,9 @@ impl Rewriter<'_> {
             let before = index.checked_sub(1).map(|index| &tokens[index]);
             let depth = levels.len();
             // More brackets closed than opened: the compiler will refuse it.
-            let Some(level) = levels.last_mut() else { return Ok(()) };
+            let Some(level) = levels.last_mut() else {
+                return Ok(());
+            };
             level.len += 1;
             chain += 1;
             if chain > MAX_CHAIN {
@@ -215,7 +234,9 @@ impl Rewriter<'_> {
             (Kind::Operator, "%") => Binding::Product(Some(MODULO)),
             (Kind::Operator, "*" | "/" | "//") => Binding::Product(None),
             (Kind::Operator, "~") => Binding::Concatenation,
-            (Kind::Operator, "+" | "-") if !before.is_some_and(|before| self.ends_operand(before)) => Binding::None,
+            (Kind::Operator, "+" | "-") if !before.is_some_and(|before| self.ends_operand(before)) => {
+                Binding::None
+            }
             (Kind::Operator, "+") => Binding::Sum(self.markup.then_some(ADD)),
             (Kind::Operator, "-") => Binding::Sum(None),
             (Kind::Operator, "," | ":" | "=" | "==" | "!=" | "<" | "<=" | ">" | ">=") => Binding::Weaker,
@@ -264,7 +285,11 @@ impl Rewriter<'_> {
     }
 
     fn replace(&mut self, span: Range<usize>, text: &str) {
-        self.edits.push(Edit { at: span.start, len: span.len(), text: text.to_owned() });
+        self.edits.push(Edit {
+            at: span.start,
+            len: span.len(),
+            text: text.to_owned(),
+        });
     }
 
     fn apply(mut self) -> String {
@@ -305,7 +330,11 @@ struct Level {
 
 impl Level {
     fn new(start: usize) -> Self {
-        Self { sum: Operands::new(start), product: Operands::new(start), len: 0 }
+        Self {
+            sum: Operands::new(start),
+            product: Operands::new(start),
+            len: 0,
+        }
     }
 }
 
@@ -331,7 +360,13 @@ impl Operands {
     }
 
     /// Makes the operator at `index` a call with all before it as the receiver.
-    fn replace(&mut self, rewriter: &mut Rewriter<'_>, tokens: &[Token], index: usize, function: Option<&str>) {
+    fn replace(
+        &mut self,
+        rewriter: &mut Rewriter<'_>,
+        tokens: &[Token],
+        index: usize,
+        function: Option<&str>,
+    ) {
         if let Some(function) = function {
             rewriter.insert(tokens[self.start].span.start, "(".to_owned());
             rewriter.replace(tokens[index].span.clone(), &format!(").{function}("));
@@ -365,20 +400,27 @@ fn tokens(source: &str, at: usize, block: bool) -> Option<(Vec<Token>, usize)> {
             }
             b'\'' | b'"' => (Kind::Literal, string_len(rest)?),
             b'0'..=b'9' => (Kind::Literal, number_len(rest)),
-            byte if is_name_byte(byte) => {
-                (Kind::Name, rest.iter().take_while(|&&byte| is_name_byte(byte)).count())
-            }
+            byte if is_name_byte(byte) => (
+                Kind::Name,
+                rest.iter().take_while(|&&byte| is_name_byte(byte)).count(),
+            ),
             byte => {
                 match byte {
                     b'(' | b'[' | b'{' => depth += 1,
                     b')' | b']' | b'}' => depth = depth.saturating_sub(1),
                     _ => {}
                 }
-                let pair = matches!(rest, [b'=' | b'!' | b'<' | b'>', b'=', ..] | [b'*', b'*', ..] | [b'/', b'/', ..]);
+                let pair = matches!(
+                    rest,
+                    [b'=' | b'!' | b'<' | b'>', b'=', ..] | [b'*', b'*', ..] | [b'/', b'/', ..]
+                );
                 (Kind::Operator, 1 + usize::from(pair))
             }
         };
-        tokens.push(Token { kind, span: at..at + len });
+        tokens.push(Token {
+            kind,
+            span: at..at + len,
+        });
         at += len;
     }
 }
@@ -403,10 +445,16 @@ fn string_len(bytes: &[u8]) -> Option<usize> {
 fn number_len(bytes: &[u8]) -> usize {
     let mut len = bytes.iter().take_while(|&&byte| is_name_byte(byte)).count();
     if let [b'.', b'0'..=b'9', ..] = bytes[len..] {
-        len += 1 + bytes[len + 1..].iter().take_while(|&&byte| is_name_byte(byte)).count();
+        len += 1 + bytes[len + 1..]
+            .iter()
+            .take_while(|&&byte| is_name_byte(byte))
+            .count();
     }
     if let ([.., b'e' | b'E'], [b'+' | b'-', b'0'..=b'9', ..]) = (&bytes[..len], &bytes[len..]) {
-        len += 1 + bytes[len + 1..].iter().take_while(|&&byte| is_name_byte(byte)).count();
+        len += 1 + bytes[len + 1..]
+            .iter()
+            .take_while(|&&byte| is_name_byte(byte))
+            .count();
     }
     len
 }

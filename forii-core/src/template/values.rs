@@ -26,7 +26,13 @@ pub(super) struct Converter<'a> {
 
 impl<'a> Converter<'a> {
     pub(super) fn new(tokens: &'a SpecialTokens, marks: Marks) -> Self {
-        Self { tokens, marks, marked: false, used: 0, size: 0 }
+        Self {
+            tokens,
+            marks,
+            marked: false,
+            used: 0,
+            size: 0,
+        }
     }
 
     /// A string of the caller.
@@ -77,7 +83,9 @@ impl<'a> Converter<'a> {
         let key = self.string(name);
         let value = match value {
             // What templates compare: a plain word stays one even where it is a special token as well.
-            Json::String(word) if matches!(name, "role" | "type") && is_word(word) => Value::from(word.as_str()),
+            Json::String(word) if matches!(name, "role" | "type") && is_word(word) => {
+                Value::from(word.as_str())
+            }
             _ => self.nested(value, depth + 1)?,
         };
         Ok((key, value))
@@ -86,11 +94,17 @@ impl<'a> Converter<'a> {
     /// Messages as JSON. As transformers does, reasoning is made known under the names that templates
     /// read.
     pub(super) fn messages(&mut self, messages: &Json) -> Result<Value, String> {
-        let Json::Array(messages) = messages else { return Err("the messages are no list".to_owned()) };
+        let Json::Array(messages) = messages else {
+            return Err("the messages are no list".to_owned());
+        };
         let messages = messages.iter().map(|message| {
-            let Json::Object(fields) = message else { return Err("a message is no object".to_owned()) };
+            let Json::Object(fields) = message else {
+                return Err("a message is no object".to_owned());
+            };
             let given = |name: &&str| fields.get(*name).filter(|value| !value.is_null());
-            let Some(reasoning) = REASONING.iter().find_map(given) else { return self.json(message) };
+            let Some(reasoning) = REASONING.iter().find_map(given) else {
+                return self.json(message);
+            };
             let mut pairs = Vec::with_capacity(fields.len() + 2);
             if !fields.contains_key("thinking") {
                 pairs.push(self.field("thinking", reasoning, 0)?);
@@ -124,7 +138,10 @@ impl<'a> Converter<'a> {
         }
         if !message.tool_calls.is_empty() {
             let calls = message.tool_calls.iter().map(|call| self.call(call));
-            fields.add("tool_calls", Value::from(calls.collect::<Result<Vec<Value>, String>>()?));
+            fields.add(
+                "tool_calls",
+                Value::from(calls.collect::<Result<Vec<Value>, String>>()?),
+            );
         }
         if let Some(id) = &message.tool_call_id {
             fields.add("tool_call_id", self.string(id));

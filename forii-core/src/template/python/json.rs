@@ -15,7 +15,12 @@ pub(super) fn tojson(state: &State<'_, '_>, value: &Value, args: Kwargs) -> Resu
             _ if value.is_none() => None,
             (Some(text), _) => Some(text.to_owned()),
             (None, Some(width)) => Some(" ".repeat(usize::try_from(width.clamp(0, 64)).unwrap_or(0))),
-            _ => return Err(Error::new(ErrorKind::InvalidOperation, "indent must be a number or a string")),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::InvalidOperation,
+                    "indent must be a number or a string",
+                ));
+            }
         },
     };
     let (item, key) = match args.get::<Option<Value>>("separators")? {
@@ -23,13 +28,34 @@ pub(super) fn tojson(state: &State<'_, '_>, value: &Value, args: Kwargs) -> Resu
             let part = |index| pair.get_item_by_index(index).map(|part: Value| text::str(&part));
             (part(0)??, part(1)??)
         }
-        _ => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
+        _ => (
+            if indent.is_some() { "," } else { ", " }.to_owned(),
+            ": ".to_owned(),
+        ),
     };
-    let ensure_ascii = args.get::<Option<Value>>("ensure_ascii")?.is_some_and(|value| value.is_true());
-    let sort_keys = args.get::<Option<Value>>("sort_keys")?.is_some_and(|value| value.is_true());
+    let ensure_ascii = args
+        .get::<Option<Value>>("ensure_ascii")?
+        .is_some_and(|value| value.is_true());
+    let sort_keys = args
+        .get::<Option<Value>>("sort_keys")?
+        .is_some_and(|value| value.is_true());
     args.assert_all_used()?;
-    let marks = if ensure_ascii { literal::Marks::of(state) } else { None };
-    let mut writer = Writer { state, out: String::new(), paid: 0, indent, item, key, ensure_ascii, sort_keys, marks };
+    let marks = if ensure_ascii {
+        literal::Marks::of(state)
+    } else {
+        None
+    };
+    let mut writer = Writer {
+        state,
+        out: String::new(),
+        paid: 0,
+        indent,
+        item,
+        key,
+        ensure_ascii,
+        sort_keys,
+        marks,
+    };
     writer.value(value, 0)?;
     writer.pay()?;
     Ok(writer.out)
@@ -53,7 +79,10 @@ struct Writer<'a, 'b, 'c> {
 impl Writer<'_, '_, '_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > MAX_DEPTH {
-            return Err(Error::new(ErrorKind::InvalidOperation, "maximum recursion depth exceeded"));
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "maximum recursion depth exceeded",
+            ));
         }
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),
@@ -71,7 +100,8 @@ impl Writer<'_, '_, '_> {
         match (value.is_integer(), f64::try_from(value.clone())) {
             (false, Ok(number)) if number.is_nan() => self.out.push_str("NaN"),
             (false, Ok(number)) if number.is_infinite() => {
-                self.out.push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
+                self.out
+                    .push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
             }
             (false, Ok(number)) => self.out.push_str(&text::float(number)),
             _ => self.out.push_str(&format!("{value}")),
@@ -79,7 +109,8 @@ impl Writer<'_, '_, '_> {
     }
 
     fn list(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
-        if value.downcast_object_ref::<Generator>().is_some() || value.downcast_object_ref::<View>().is_some() {
+        if value.downcast_object_ref::<Generator>().is_some() || value.downcast_object_ref::<View>().is_some()
+        {
             return Err(not_serializable(value));
         }
         let mut first = true;
@@ -95,7 +126,10 @@ impl Writer<'_, '_, '_> {
     }
 
     fn map(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
-        let Some(object) = value.as_object().filter(|object| object.repr() == ObjectRepr::Map) else {
+        let Some(object) = value
+            .as_object()
+            .filter(|object| object.repr() == ObjectRepr::Map)
+        else {
             return Err(not_serializable(value));
         };
         let mut pairs: Vec<(Value, Value)> = object.try_iter_pairs().into_iter().flatten().collect();
@@ -157,7 +191,10 @@ impl Writer<'_, '_, '_> {
                 '\u{c}' => self.out.push_str("\\f"),
                 '\0'..='\u{1f}' => self.out.push_str(&format!("\\u{:04x}", u32::from(char))),
                 // A mark must stay one, or it would show in the text.
-                _ if char.is_ascii() || !self.ensure_ascii || self.marks.is_some_and(|marks| marks.contain(char)) => {
+                _ if char.is_ascii()
+                    || !self.ensure_ascii
+                    || self.marks.is_some_and(|marks| marks.contain(char)) =>
+                {
                     self.out.push(char);
                 }
                 _ => {
@@ -185,5 +222,8 @@ impl Writer<'_, '_, '_> {
 
 fn not_serializable(value: &Value) -> Error {
     let name = text::type_name(value);
-    Error::new(ErrorKind::InvalidOperation, format!("Object of type {name} is not JSON serializable"))
+    Error::new(
+        ErrorKind::InvalidOperation,
+        format!("Object of type {name} is not JSON serializable"),
+    )
 }

@@ -1,5 +1,5 @@
-//! The methods of Python's `str`, `dict` and `list` that the sandbox lets a template call, and the
-//! operators that minijinja does not know in full: `%` on strings and `+` on markup.
+//! The methods of Python's `str`, `dict` and `list` that the sandbox lets a template call, and those
+//! that stand for operators.
 
 use minijinja::formatting::{FormatStyle, format};
 use minijinja::value::{Kwargs, Tuple, Value, ValueKind, from_args};
@@ -7,14 +7,25 @@ use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
 
 use super::objects::View;
-use super::text::{fuel, type_name};
-use super::{invalid, strings};
+use super::text::fuel;
+use super::{invalid, numbers, strings};
 use crate::template::syntax::{ADD, MODULO};
 
 /// Called where a value has no method `name` of its own.
-pub(super) fn call(state: &mut State<'_, '_>, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+pub(super) fn call(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    name: &str,
+    args: &[Value],
+) -> Result<Value, Error> {
     if let (ADD | MODULO, [right]) = (name, args) {
-        return if name == ADD { add(state, value, right) } else { modulo(state, value, right) };
+        return match name {
+            ADD => numbers::add(state, value, right),
+            _ => match value.as_str() {
+                Some(pattern) => percent(state, pattern, right),
+                None => numbers::remainder(value, right),
+            },
+        };
     }
     match (value.as_str(), value.kind()) {
         (Some(text), _) => {
@@ -62,96 +73,27 @@ impl<'a> Args<'a> {
     }
 }
 
-/// `left % right`: the remainder of numbers, the formatting of a string.
-fn modulo(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, Error> {
-    if let Some(pattern) = left.as_str() {
-        let args: Vec<Value> = if right.is_tuple() { right.try_iter()?.collect() } else { vec![right.clone()] };
-        pay_for_widths(state, pattern, &args)?;
-        return format(FormatStyle::Printf, pattern, &args).map(Value::from);
-    }
-    let remainder = match (integer(left), integer(right)) {
-        (Some(left), Some(right)) => left.checked_rem(right).map(|rest| {
-            whole(if rest != 0 && (rest < 0) != (right < 0) { rest + right } else { rest })
-        }),
-        _ => match (number(left), number(right)) {
-            (Some(left), Some(right)) if right != 0.0 => {
-                let rest = left % right;
-                Some(Value::from(if rest != 0.0 && (rest < 0.0) != (right < 0.0) { rest + right } else { rest }))
-            }
-            _ => None,
-        },
+/// `pattern % right`.
+fn percent(state: &State<'_, '_>, pattern: &str, right: &Value) -> Result<Value, Error> {
+    let args: Vec<Value> = if right.is_tuple() {
+        right.try_iter()?.collect()
+    } else {
+        vec![right.clone()]
     };
-    remainder.ok_or_else(|| unsupported("%", left, right))
-}
-
-/// `left + right`, which escapes what is added to markup.
-fn add(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, Error> {
-    if let (Some(first), Some(second)) = (left.as_str(), right.as_str()) {
-        state.consume_fuel(fuel(first.len() + second.len()))?;
-        return Ok(match (left.is_safe(), right.is_safe()) {
-            (false, false) => Value::from([first, second].concat()),
-            (true, true) => Value::from_safe_string([first, second].concat()),
-            (true, false) => Value::from_safe_string([first, &escape(second)].concat()),
-            (false, true) => Value::from_safe_string([&escape(first), second].concat()),
-        });
+    pay_for_widths(state, pattern, &args)?;
+    // A mapping may go unused.
+    let wanted = pattern.replace("%%", "").matches('%').count() + pattern.matches('*').count();
+    if args.len() > wanted && right.kind() != ValueKind::Map {
+        return Err(invalid("not all arguments converted during string formatting"));
     }
-    if let (ValueKind::Seq | ValueKind::Iterable, ValueKind::Seq | ValueKind::Iterable) = (left.kind(), right.kind())
-        && left.is_tuple() == right.is_tuple()
-    {
-        let items: Vec<Value> = left.try_iter()?.chain(right.try_iter()?).collect();
-        return Ok(if left.is_tuple() { Tuple::from(items).into() } else { items.into() });
-    }
-    let sum = match (integer(left), integer(right)) {
-        (Some(left), Some(right)) => left.checked_add(right).map(whole),
-        _ => number(left).zip(number(right)).map(|(left, right)| Value::from(left + right)),
-    };
-    sum.ok_or_else(|| unsupported("+", left, right))
-}
-
-/// As markupsafe escapes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '\'' => out.push_str("&#39;"),
-            '"' => out.push_str("&#34;"),
-            _ => out.push(char),
-        }
-    }
-    out
-}
-
-fn unsupported(operator: &str, left: &Value, right: &Value) -> Error {
-    let (left, right) = (type_name(left), type_name(right));
-    invalid(format!("unsupported operands for {operator}: '{left}' and '{right}'"))
-}
-
-fn whole(number: i128) -> Value {
-    i64::try_from(number).map_or_else(|_| Value::from(number), Value::from)
-}
-
-fn integer(value: &Value) -> Option<i128> {
-    match value.kind() {
-        ValueKind::Bool => Some(i128::from(value.is_true())),
-        ValueKind::Number if value.is_integer() => i128::try_from(value.clone()).ok(),
-        _ => None,
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match integer(value) {
-        Some(integer) => Some(integer as f64),
-        None if value.is_number() => f64::try_from(value.clone()).ok(),
-        None => None,
-    }
+    format(FormatStyle::Printf, pattern, &args).map(Value::from)
 }
 
 /// Takes fuel for the widths that a pattern asks for before they are allocated.
 fn pay_for_widths(state: &State<'_, '_>, pattern: &str, args: &[Value]) -> Result<(), Error> {
-    let digits = pattern.split(|char: char| !char.is_ascii_digit()).filter(|digits| !digits.is_empty());
+    let digits = pattern
+        .split(|char: char| !char.is_ascii_digit())
+        .filter(|digits| !digits.is_empty());
     let mut width = 0_usize;
     for digits in digits {
         width = width.saturating_add(digits.parse().unwrap_or(usize::MAX));
@@ -165,7 +107,9 @@ fn pay_for_widths(state: &State<'_, '_>, pattern: &str, args: &[Value]) -> Resul
 }
 
 fn mapping(state: &State<'_, '_>, value: &Value, name: &str, args: &Args<'_>) -> Result<Value, Error> {
-    let object = value.as_object().ok_or_else(|| Error::from(ErrorKind::UnknownMethod))?;
+    let object = value
+        .as_object()
+        .ok_or_else(|| Error::from(ErrorKind::UnknownMethod))?;
     let pairs = || object.try_iter_pairs().into_iter().flatten();
     let view = |name, items: Vec<Value>| {
         args.finish(0)?;
@@ -174,12 +118,20 @@ fn mapping(state: &State<'_, '_>, value: &Value, name: &str, args: &Args<'_>) ->
     };
     match name {
         "get" => {
-            let key = args.positional.first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+            let key = args
+                .positional
+                .first()
+                .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
             args.finish(2)?;
             let default = || args.positional.get(1).cloned().unwrap_or_else(|| Value::from(()));
             Ok(object.get_value(key).unwrap_or_else(default))
         }
-        "items" => view("dict_items", pairs().map(|(key, value)| Tuple::from([key, value]).into()).collect()),
+        "items" => view(
+            "dict_items",
+            pairs()
+                .map(|(key, value)| Tuple::from([key, value]).into())
+                .collect(),
+        ),
         "keys" => view("dict_keys", pairs().map(|(key, _)| key).collect()),
         "values" => view("dict_values", pairs().map(|(_, value)| value).collect()),
         "copy" => args.finish(0).map(|()| value.clone()),
@@ -194,7 +146,10 @@ fn sequence(state: &State<'_, '_>, value: &Value, name: &str, args: &Args<'_>) -
     if !matches!(name, "index" | "count") {
         return Err(Error::from(ErrorKind::UnknownMethod));
     }
-    let wanted = args.positional.first().ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let wanted = args
+        .positional
+        .first()
+        .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     args.finish(1)?;
     let mut count = 0_usize;
     for (index, item) in value.try_iter()?.checked().enumerate() {
@@ -206,5 +161,9 @@ fn sequence(state: &State<'_, '_>, value: &Value, name: &str, args: &Args<'_>) -
             count += 1;
         }
     }
-    if name == "index" { Err(invalid("the value is not in the list")) } else { Ok(Value::from(count)) }
+    if name == "index" {
+        Err(invalid("the value is not in the list"))
+    } else {
+        Ok(Value::from(count))
+    }
 }

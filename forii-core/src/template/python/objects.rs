@@ -47,7 +47,11 @@ impl Generator {
 
     /// The items that are left.
     pub(super) fn rest(&self) -> Vec<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_slice().to_vec()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_slice()
+            .to_vec()
     }
 
     fn next(&self) -> Option<Value> {

@@ -37,8 +37,18 @@ pub(super) fn call(
         "count" => (count(text, args)?.into(), 3),
         "startswith" => (affix(text, args, false)?, 3),
         "endswith" => (affix(text, args, true)?, 3),
-        "removeprefix" => (text.strip_prefix(&*needed(args, 0, "prefix")?).unwrap_or(text).into(), 1),
-        "removesuffix" => (text.strip_suffix(&*needed(args, 0, "suffix")?).unwrap_or(text).into(), 1),
+        "removeprefix" => (
+            text.strip_prefix(&*needed(args, 0, "prefix")?)
+                .unwrap_or(text)
+                .into(),
+            1,
+        ),
+        "removesuffix" => (
+            text.strip_suffix(&*needed(args, 0, "suffix")?)
+                .unwrap_or(text)
+                .into(),
+            1,
+        ),
         "upper" => (text.to_uppercase().into(), 0),
         "lower" | "casefold" => (text.to_lowercase().into(), 0),
         "capitalize" => (capitalize(text).into(), 0),
@@ -60,12 +70,16 @@ pub(super) fn is_space(char: char) -> bool {
 }
 
 fn needed(args: &Args<'_>, index: usize, name: &str) -> Result<String, Error> {
-    let value = args.get(index, name).ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let value = args
+        .get(index, name)
+        .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     string(&value).map(str::to_owned)
 }
 
 fn string(value: &Value) -> Result<&str, Error> {
-    value.as_str().ok_or_else(|| invalid(format!("expected str, got {}", type_name(value))))
+    value
+        .as_str()
+        .ok_or_else(|| invalid(format!("expected str, got {}", type_name(value))))
 }
 
 fn position(value: Option<Value>) -> Result<Option<i64>, Error> {
@@ -76,8 +90,17 @@ fn strip(text: &str, args: &Args<'_>, left: bool, right: bool) -> Result<Value, 
     let chars = args.get(0, "chars");
     let chars = chars.as_ref().map(string).transpose()?;
     let matches = |char: char| chars.map_or_else(|| is_space(char), |chars| chars.contains(char));
-    let text = if left { text.trim_start_matches(matches) } else { text };
-    Ok(if right { text.trim_end_matches(matches) } else { text }.into())
+    let text = if left {
+        text.trim_start_matches(matches)
+    } else {
+        text
+    };
+    Ok(if right {
+        text.trim_end_matches(matches)
+    } else {
+        text
+    }
+    .into())
 }
 
 fn split(text: &str, args: &Args<'_>, from_right: bool) -> Result<Value, Error> {
@@ -117,7 +140,9 @@ fn split_spaces(text: &str, most: usize) -> Vec<Value> {
         }
     }
     // Without a limit, spaces at the end make no part.
-    if most == usize::MAX && let Some(last) = parts.last_mut() {
+    if most == usize::MAX
+        && let Some(last) = parts.last_mut()
+    {
         *last = Value::from(last.as_str().unwrap_or_default().trim_end_matches(is_space));
     }
     parts
@@ -168,7 +193,11 @@ fn partition(text: &str, separator: &str, from_right: bool) -> Result<Value, Err
     if separator.is_empty() {
         return Err(invalid("empty separator"));
     }
-    let found = if from_right { text.rfind(separator) } else { text.find(separator) };
+    let found = if from_right {
+        text.rfind(separator)
+    } else {
+        text.find(separator)
+    };
     let parts = match (found, from_right) {
         (Some(index), _) => [&text[..index], separator, &text[index + separator.len()..]],
         (None, false) => [text, "", ""],
@@ -179,7 +208,8 @@ fn partition(text: &str, separator: &str, from_right: bool) -> Result<Value, Err
 
 fn replace(state: &State<'_, '_>, text: &str, args: &Args<'_>) -> Result<Value, Error> {
     let (old, new) = (needed(args, 0, "old")?, needed(args, 1, "new")?);
-    let most = position(args.get(2, "count"))?.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let most = position(args.get(2, "count"))?
+        .map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     let found = text.matches(&*old).take(most).count();
     state.consume_fuel(fuel(found.saturating_mul(new.len())))?;
     Ok(text.replacen(&*old, &new, most).into())
@@ -192,22 +222,40 @@ fn window(text: &str, start: Option<Value>, end: Option<Value>) -> Result<Option
         return Ok(Some((text, 0)));
     }
     let len = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    let clamp = |position: i64| if position < 0 { (len + position).max(0) } else { position };
+    let clamp = |position: i64| {
+        if position < 0 {
+            (len + position).max(0)
+        } else {
+            position
+        }
+    };
     let (start, end) = (clamp(start.unwrap_or(0)), clamp(end.unwrap_or(len)).min(len));
     if start > end {
         return Ok(None);
     }
     let byte = |position: i64| {
         let offsets = text.char_indices().map(|(offset, _)| offset);
-        offsets.chain([text.len()]).nth(usize::try_from(position).unwrap_or(usize::MAX)).unwrap_or(text.len())
+        offsets
+            .chain([text.len()])
+            .nth(usize::try_from(position).unwrap_or(usize::MAX))
+            .unwrap_or(text.len())
     };
-    Ok(Some((&text[byte(start)..byte(end)], usize::try_from(start).unwrap_or(0))))
+    Ok(Some((
+        &text[byte(start)..byte(end)],
+        usize::try_from(start).unwrap_or(0),
+    )))
 }
 
 fn find(text: &str, args: &Args<'_>, from_right: bool) -> Result<Option<usize>, Error> {
     let wanted = needed(args, 0, "sub")?;
-    let Some((window, before)) = window(text, args.get(1, "start"), args.get(2, "end"))? else { return Ok(None) };
-    let found = if from_right { window.rfind(&*wanted) } else { window.find(&*wanted) };
+    let Some((window, before)) = window(text, args.get(1, "start"), args.get(2, "end"))? else {
+        return Ok(None);
+    };
+    let found = if from_right {
+        window.rfind(&*wanted)
+    } else {
+        window.find(&*wanted)
+    };
     Ok(found.map(|index| before + window[..index].chars().count()))
 }
 
@@ -219,10 +267,18 @@ fn count(text: &str, args: &Args<'_>) -> Result<usize, Error> {
 
 /// `startswith` and `endswith`, which take one string or a tuple of them.
 fn affix(text: &str, args: &Args<'_>, at_end: bool) -> Result<Value, Error> {
-    let wanted = args.get(0, "prefix").ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let wanted = args
+        .get(0, "prefix")
+        .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     let window = window(text, args.get(1, "start"), args.get(2, "end"))?;
     let has = |wanted: &str| {
-        window.is_some_and(|(window, _)| if at_end { window.ends_with(wanted) } else { window.starts_with(wanted) })
+        window.is_some_and(|(window, _)| {
+            if at_end {
+                window.ends_with(wanted)
+            } else {
+                window.starts_with(wanted)
+            }
+        })
     };
     if !wanted.is_tuple() {
         return string(&wanted).map(|wanted| has(wanted).into());
@@ -237,7 +293,10 @@ fn affix(text: &str, args: &Args<'_>, at_end: bool) -> Result<Value, Error> {
 
 fn capitalize(text: &str) -> String {
     let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let first = chars
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
     first + &chars.as_str().to_lowercase()
 }
 
@@ -266,13 +325,17 @@ fn swap_case(text: &str) -> String {
 }
 
 fn join(state: &State<'_, '_>, separator: &str, args: &Args<'_>) -> Result<Value, Error> {
-    let items = args.get(0, "iterable").ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let items = args
+        .get(0, "iterable")
+        .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     let mut out = String::new();
     for (index, item) in super::iterable(&items)?.try_iter()?.checked().enumerate() {
         let item = item?;
         let item = item.as_str().ok_or_else(|| {
             let name = type_name(&item);
-            invalid(format!("sequence item {index}: expected str instance, {name} found"))
+            invalid(format!(
+                "sequence item {index}: expected str instance, {name} found"
+            ))
         })?;
         state.consume_fuel(1 + fuel(separator.len() + item.len()))?;
         if index > 0 {
@@ -284,13 +347,19 @@ fn join(state: &State<'_, '_>, separator: &str, args: &Args<'_>) -> Result<Value
 }
 
 fn justify(state: &State<'_, '_>, text: &str, name: &str, args: &Args<'_>) -> Result<Value, Error> {
-    let width = args.get(0, "width").ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
+    let width = args
+        .get(0, "width")
+        .ok_or_else(|| Error::from(ErrorKind::MissingArgument))?;
     let width = usize::try_from(i64::try_from(width)?.max(0)).unwrap_or(usize::MAX);
     let missing = width.saturating_sub(text.chars().count());
     state.consume_fuel(fuel(missing.saturating_mul(4)))?;
     if name == "zfill" {
         let digits = text.trim_start_matches(['+', '-']);
-        let sign = if text.len() - digits.len() == 1 { &text[..1] } else { "" };
+        let sign = if text.len() - digits.len() == 1 {
+            &text[..1]
+        } else {
+            ""
+        };
         return Ok(format!("{sign}{}{}", "0".repeat(missing), &text[sign.len()..]).into());
     }
     let fill = match args.get(1, "fillchar") {
@@ -323,7 +392,11 @@ fn expand_tabs(state: &State<'_, '_>, text: &str, args: &Args<'_>) -> Result<Val
             }
             _ => {
                 out.push(char);
-                column = if matches!(char, '\n' | '\r') { 0 } else { column + 1 };
+                column = if matches!(char, '\n' | '\r') {
+                    0
+                } else {
+                    column + 1
+                };
             }
         }
     }

@@ -34,7 +34,10 @@ pub(super) fn write_str(out: &mut String, value: &Value) -> Result<(), Error> {
 /// Appends `repr(value)`.
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > MAX_DEPTH {
-        return Err(Error::new(ErrorKind::InvalidOperation, "maximum recursion depth exceeded"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "maximum recursion depth exceeded",
+        ));
     }
     match value.kind() {
         ValueKind::Undefined => out.push_str("Undefined"),
@@ -72,7 +75,9 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error
             }
         }
         ValueKind::Map => {
-            let object = value.as_object().filter(|object| object.repr() == ObjectRepr::Map);
+            let object = value
+                .as_object()
+                .filter(|object| object.repr() == ObjectRepr::Map);
             out.push('{');
             let pairs = object.and_then(|object| object.try_iter_pairs());
             for (index, (key, value)) in pairs.into_iter().flatten().enumerate() {
@@ -93,7 +98,11 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error
 
 /// A string literal: double quotes where the text has single ones only.
 fn write_quoted(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for char in text.chars() {
         match char {
@@ -105,10 +114,17 @@ fn write_quoted(out: &mut String, text: &str) {
                 out.push('\\');
                 out.push(char);
             }
-            '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' | '\u{ad}' => out.push_str(&format!("\\x{:02x}", u32::from(char))),
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{a0}' | '\u{ad}' => {
+                out.push_str(&format!("\\x{:02x}", u32::from(char)))
+            }
             // The other spaces and format characters that Python does not print as they are.
-            '\u{1680}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}'
-            | '\u{3000}' | '\u{feff}' | '\u{e000}'..='\u{f8ff}' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
+            '\u{1680}'
+            | '\u{2000}'..='\u{200f}'
+            | '\u{2028}'..='\u{202f}'
+            | '\u{205f}'..='\u{206f}'
+            | '\u{3000}'
+            | '\u{feff}'
+            | '\u{e000}'..='\u{f8ff}' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
             _ => out.push(char),
         }
     }
