@@ -1,7 +1,7 @@
 //! A tokenizer from a Hugging Face folder: tokenizer.json, read here instead of by the crate, which
 //! panics on some malformed files and accepts ids that contradict each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
 use forii_sampling::TokenId;
@@ -10,12 +10,13 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAcces
 use serde_json::Value;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::{NormalizedString, Normalizer};
+use tokenizers::{NormalizedString, Normalizer, SplitDelimiterBehavior};
 
 use super::Parts;
 use super::ending::eos_token_ids;
 use super::special::{AddedToken, AddedTokens};
 use super::table::{Kind, Spelling, TokenTable, byte_token};
+use super::words::Step;
 
 /// The tokenizer files of a Hugging Face folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -178,8 +179,8 @@ pub(super) fn build(folder: FolderTokenizer) -> Result<Parts, String> {
         .build()
         .map_err(|error| format!("the merges do not fit the vocabulary: {error}"))?;
 
-    let normalizer: Option<NormalizerWrapper> = step("normalizer", outline.normalizer, NORMALIZERS)?;
-    let pre_tokenizer = step("pre_tokenizer", outline.pre_tokenizer, PRE_TOKENIZERS)?;
+    let normalizer = normalizer(outline.normalizer)?;
+    let word_steps = word_steps(outline.pre_tokenizer)?;
     let added = AddedTokens::new(added, |content| normalize(normalizer.as_ref(), content))?;
     let special_id = |token: &str| added.id(token).filter(|&id| table.is_special(id));
     let adds = |token: &Option<(TokenId, String)>, place: fn(&Vec<Value>) -> Option<&Value>| {
@@ -201,7 +202,7 @@ pub(super) fn build(folder: FolderTokenizer) -> Result<Parts, String> {
         eos,
         strip_leading_space: decoding.strip_leading_space,
         normalizer,
-        pre_tokenizer,
+        word_steps,
         model,
         added,
         table,
@@ -259,23 +260,20 @@ fn added_tokens(
             normalized,
         });
     }
-    // transformers makes special what tokenizer_config.json names.
-    for token in [
+    // As in transformers, what tokenizer_config.json names is special. A padding token may be any
+    // ordinary token, which texts need: it must be an added token already.
+    let named = [
         &folder.bos_token,
         &folder.eos_token,
         &folder.unk_token,
         &folder.pad_token,
-    ]
-    .into_iter()
-    .flatten()
-    {
-        match added.iter_mut().find(|added| added.content == *token) {
-            Some(added) => added.special = true,
-            None => {
-                if let Some(&id) = vocab.get(token) {
-                    added.push(AddedToken::new(id, token.clone(), true));
-                }
-            }
+    ];
+    for (index, token) in named.into_iter().enumerate() {
+        let Some(token) = token else { continue };
+        if let Some(added) = added.iter_mut().find(|added| added.content == *token) {
+            added.special = true;
+        } else if let (0 | 1, Some(&id)) = (index, vocab.get(token)) {
+            added.push(AddedToken::new(id, token.clone(), true));
         }
     }
     Ok(added)
@@ -287,34 +285,28 @@ fn table(
     decoding: &Decoding,
     file_len: usize,
 ) -> Result<TokenTable, String> {
-    // Ordered by id. Each token takes more bytes in the file than the table does for an id.
-    let mut by_id: BTreeMap<TokenId, (&str, Option<&AddedToken>)> = BTreeMap::new();
-    for (token, &id) in vocab {
-        if let Some((other, _)) = by_id.insert(id, (token, None)) {
-            return Err(format!(
-                "the tokens '{other}' and '{token}' both have the id {id}"
-            ));
-        }
+    let in_added: HashMap<&str, &AddedToken> = added
+        .iter()
+        .map(|token| (token.content.as_str(), token))
+        .collect();
+    let only_added = added.iter().filter(|token| !vocab.contains_key(&token.content));
+    let mut by_id: Vec<(TokenId, &str)> = vocab.iter().map(|(token, &id)| (id, token.as_str())).collect();
+    by_id.extend(only_added.map(|token| (token.id, token.content.as_str())));
+    by_id.sort_unstable();
+    if let Some([(id, one), (_, other)]) = by_id.array_windows().find(|[one, other]| one.0 == other.0) {
+        return Err(format!("the tokens '{one}' and '{other}' both have the id {id}"));
     }
-    for token in added {
-        let before = by_id.insert(token.id, (&token.content, Some(token)));
-        if let Some((other, _)) = before.filter(|(other, _)| *other != token.content) {
-            let content = &token.content;
-            return Err(format!(
-                "the tokens '{other}' and '{content}' both have the id {}",
-                token.id
-            ));
-        }
-    }
-    let count = by_id.last_key_value().map_or(0, |(&id, _)| id as usize + 1);
+    // Each token takes more bytes in the file than the table takes for an id.
+    let count = by_id.last().map_or(0, |&(id, _)| id as usize + 1);
     if count > file_len {
         return Err(format!(
             "a token has the id {}, far beyond the number of tokens",
             count - 1
         ));
     }
-    let mut table = TokenTable::with_capacity(count, by_id.values().map(|(token, _)| token.len()).sum());
-    for (id, (token, added)) in by_id {
+    let mut table = TokenTable::with_capacity(count, by_id.iter().map(|(_, token)| token.len()).sum());
+    for (id, token) in by_id {
+        let added = in_added.get(token);
         while table.len() < id as usize {
             table.push(Kind::Hole, |_| {});
         }
@@ -400,19 +392,52 @@ const PRE_TOKENIZERS: &[&str] = &[
     "UnicodeScripts",
 ];
 
-/// One of the crate's processing steps, if every step inside it is one of `known`.
-fn step<T: DeserializeOwned>(key: &str, value: Option<Value>, known: &[&str]) -> Result<Option<T>, String> {
+fn normalizer(value: Option<Value>) -> Result<Option<NormalizerWrapper>, String> {
     let Some(value) = value else { return Ok(None) };
-    check_types(key, &value, known)?;
+    check_types("normalizer", &value, NORMALIZERS)?;
     serde_json::from_value(value)
         .map(Some)
-        .map_err(|error| format!("{key}: {error}"))
+        .map_err(|error| format!("normalizer: {error}"))
+}
+
+fn word_steps(value: Option<Value>) -> Result<Vec<Step>, String> {
+    let mut steps = Vec::new();
+    if let Some(value) = value {
+        check_types("pre_tokenizer", &value, PRE_TOKENIZERS)?;
+        push_word_steps(value, &mut steps)?;
+    }
+    Ok(steps)
+}
+
+fn push_word_steps(value: Value, steps: &mut Vec<Step>) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Split {
+        behavior: SplitDelimiterBehavior,
+        invert: bool,
+    }
+    let regex = value
+        .get("pattern")
+        .and_then(|pattern| pattern.get("Regex"))
+        .and_then(Value::as_str);
+    if let Some(list) = value.get("pretokenizers").and_then(Value::as_array) {
+        return list
+            .iter()
+            .try_for_each(|step| push_word_steps(step.clone(), steps));
+    }
+    let problem = |error| format!("pre_tokenizer: {error}");
+    steps.push(match regex {
+        Some(pattern) => {
+            let Split { behavior, invert } = Split::deserialize(&value).map_err(problem)?;
+            Step::regex(pattern, behavior, invert)?
+        }
+        None => Step::Crate(serde_json::from_value(value).map_err(problem)?),
+    });
+    Ok(())
 }
 
 /// The crate guesses a step that has no type, and panics on some of its guesses.
 fn check_types(key: &str, value: &Value, known: &[&str]) -> Result<(), String> {
-    let kind = value.get("type").and_then(Value::as_str);
-    match kind {
+    match value.get("type").and_then(Value::as_str) {
         None => Err(format!("{key}: a step has no type")),
         Some(kind) if !known.contains(&kind) => Err(format!(
             "{key}: the step '{kind}' is not supported; supported are {}",
@@ -426,6 +451,14 @@ fn check_types(key: &str, value: &Value, known: &[&str]) -> Result<(), String> {
                 .into_iter()
                 .flatten()
                 .try_for_each(|step| check_types(key, step, known))
+        }
+        // The crate panics where a text makes a regex backtrace without end.
+        Some("Replace")
+            if value
+                .get("pattern")
+                .is_some_and(|pattern| pattern.get("String").is_none()) =>
+        {
+            Err(format!("{key}: a Replace of a regex is not supported"))
         }
         Some(_) => Ok(()),
     }

@@ -112,7 +112,7 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
     let unknown = named.unknown.filter(|_| family == Family::SentencePiece);
     let vocabulary = vocabulary(&tokens, &types, unknown)?;
     let mut builder = BPE::builder();
-    let (normalizer, pre_tokenizer, add_bos);
+    let (normalizer, word_steps, add_bos);
     match family {
         Family::ByteLevel => {
             let split = pretokenizers::by_name(vocab.pre.as_deref())?;
@@ -121,7 +121,7 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
                 .vocab_and_merges(vocabulary, merges)
                 .ignore_merges(split.ignore_merges);
             normalizer = None;
-            pre_tokenizer = Some(split.pre_tokenizer);
+            word_steps = split.steps;
             add_bos = split.add_bos;
         }
         Family::SentencePiece => {
@@ -141,7 +141,7 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
                 builder = builder.unk_token(tokens[unknown as usize].clone());
             }
             normalizer = Some(sentencepiece_normalizer(vocab.add_space_prefix != Some(false))?);
-            pre_tokenizer = None;
+            word_steps = Vec::new();
             add_bos = true;
         }
     }
@@ -159,7 +159,7 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
         eos: spelled(named.eos),
         strip_leading_space: family == Family::SentencePiece && vocab.add_space_prefix != Some(false),
         normalizer,
-        pre_tokenizer,
+        word_steps,
         model,
         added,
         table,
