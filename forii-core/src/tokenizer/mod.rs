@@ -13,6 +13,7 @@ mod special;
 mod table;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::fmt;
 use std::ops::Range;
@@ -22,8 +23,7 @@ use std::sync::Arc;
 use forii_sampling::TokenId;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NormalizerWrapper;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString};
 
 use crate::error::LoadError;
 use crate::template::Prompt;
@@ -32,6 +32,7 @@ pub use gguf::GgufVocab;
 pub use incremental::IncrementalDecoder;
 use special::AddedTokens;
 use table::TokenTable;
+use words::Step;
 
 /// What becomes of text that spells a special token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Tokenizer {
 /// What both sources build.
 struct Parts {
     normalizer: Option<NormalizerWrapper>,
-    pre_tokenizer: Option<PreTokenizerWrapper>,
+    word_steps: Vec<Step>,
     model: BPE,
     added: AddedTokens,
     table: TokenTable,
@@ -119,7 +120,7 @@ impl Tokenizer {
     fn try_encode(&self, text: &str, literal: &[Range<usize>]) -> tokenizers::Result<Vec<TokenId>> {
         let Parts {
             normalizer,
-            pre_tokenizer,
+            word_steps,
             model,
             added,
             ..
@@ -132,8 +133,8 @@ impl Tokenizer {
             }
             added.split(piece, special::Stage::Normalized, literal)
         })?;
-        if let Some(pre_tokenizer) = pre_tokenizer {
-            pre_tokenizer.pre_tokenize(&mut pieces)?;
+        for step in word_steps {
+            step.apply(&mut pieces)?;
         }
         pieces.tokenize(|piece| model.tokenize(piece.get()))?;
         let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::None);

@@ -2,16 +2,15 @@
 //! those of the tokenizer.json files of the models' makers (facts that the merges were learned with).
 
 use tokenizers::SplitDelimiterBehavior;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+
+use super::words::Step;
 
 /// A byte-level vocabulary's way to cut text.
 pub(super) struct WordSplit {
     /// The cutting, and the change to the byte alphabet.
-    pub(super) pre_tokenizer: PreTokenizerWrapper,
+    pub(super) steps: Vec<Step>,
     /// Whether a word that is in the vocabulary is one token even where no merges lead to it.
     pub(super) ignore_merges: bool,
     /// Whether texts begin with the beginning-of-sequence token where the file does not say.
@@ -68,7 +67,7 @@ pub(super) fn by_name(pre: Option<&str>) -> Result<WordSplit, String> {
     let (steps, llama3) = match pre {
         // Files that do not say, or say "default", get GPT-2's pattern, as in transformers.
         None | Some("default" | "gpt-2") => (vec![gpt2()], false),
-        Some("smollm") => (vec![Digits::new(true).into(), gpt2()], false),
+        Some("smollm") => (vec![digits(), gpt2()], false),
         Some("qwen2" | "deepseek-r1-qwen") => (vec![split(QWEN2)?, bytes()], false),
         Some("llama-bpe" | "llama3" | "llama-v3") => (vec![split(LLAMA3)?, bytes()], true),
         Some("deepseek-llm") => {
@@ -76,7 +75,7 @@ pub(super) fn by_name(pre: Option<&str>) -> Result<WordSplit, String> {
                 .into_iter()
                 .map(split)
                 .collect::<Result<Vec<_>, _>>()?;
-            steps.extend([Digits::new(true).into(), bytes()]);
+            steps.extend([digits(), bytes()]);
             (steps, false)
         }
         Some("deepseek-v3") => {
@@ -94,24 +93,26 @@ pub(super) fn by_name(pre: Option<&str>) -> Result<WordSplit, String> {
         }
     };
     Ok(WordSplit {
-        pre_tokenizer: Sequence::new(steps).into(),
+        steps,
         ignore_merges: llama3,
         add_bos: llama3,
     })
 }
 
-fn gpt2() -> PreTokenizerWrapper {
-    ByteLevel::new(false, true, true).into()
+fn gpt2() -> Step {
+    Step::Crate(ByteLevel::new(false, true, true).into())
 }
 
 /// The change to the byte alphabet alone.
-fn bytes() -> PreTokenizerWrapper {
-    ByteLevel::new(false, true, false).into()
+fn bytes() -> Step {
+    Step::Crate(ByteLevel::new(false, true, false).into())
 }
 
-fn split(pattern: &str) -> Result<PreTokenizerWrapper, String> {
-    let pattern = SplitPattern::Regex(pattern.to_owned());
-    Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-        .map(Into::into)
-        .map_err(|error| format!("the pre-tokenizer's pattern does not compile: {error}"))
+/// Every digit a word.
+fn digits() -> Step {
+    Step::Crate(Digits::new(true).into())
+}
+
+fn split(pattern: &str) -> Result<Step, String> {
+    Step::regex(pattern, SplitDelimiterBehavior::Isolated, false)
 }

@@ -137,9 +137,12 @@ fn broken_tokenizer_json_is_named() {
         ("normalizer: a step has no type", |v| {
             v["normalizer"] = json!({"type": "Sequence", "normalizers": [{"precompiled_charsmap": "AAAA"}]});
         }),
-        ("pre_tokenizer: ", |v| {
+        ("the pre-tokenizer's pattern does not compile", |v| {
             v["pre_tokenizer"] =
                 json!({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated", "invert": false});
+        }),
+        ("a Replace of a regex is not supported", |v| {
+            v["normalizer"] = json!({"type": "Replace", "pattern": {"Regex": "a"}, "content": "b"});
         }),
         ("the step 'BertPreTokenizer' is not supported", |v| {
             v["pre_tokenizer"] = json!({"type": "BertPreTokenizer"});
@@ -190,6 +193,22 @@ fn broken_json_and_absent_named_tokens_are_named() {
         ..folder("gpt-2")
     };
     assert!(folder_problem(eos).contains("the eos_token '<nope>' is not in the vocabulary"));
+}
+
+#[test]
+fn a_pattern_without_end_gives_up() {
+    let mut json: Value = serde_json::from_slice(&tiny_json("gpt-2")).unwrap();
+    let split =
+        json!({"type": "Split", "pattern": {"Regex": "(?:a|aa)+$"}, "behavior": "Isolated", "invert": false});
+    json["pre_tokenizer"] = json!({"type": "Sequence", "pretokenizers": [split, json["pre_tokenizer"]]});
+    let tokenizer_json = serde_json::to_vec(&json).unwrap();
+    let folder = FolderTokenizer {
+        tokenizer_json,
+        ..FolderTokenizer::default()
+    };
+    let tokenizer = Tokenizer::from_folder(Path::new("x"), folder).unwrap();
+    let text = format!("{}!", "a".repeat(100));
+    assert_eq!(tokenizer.decode(&tokenizer.encode(&text, Special::AsText)), text);
 }
 
 proptest! {

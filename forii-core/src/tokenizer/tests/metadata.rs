@@ -11,7 +11,7 @@ enum Value {
     Number(u64),
     Float(f32),
     Text(Vec<u8>),
-    List(Vec<Value>),
+    List(Vec<Self>),
 }
 
 struct Reader(BufReader<File>);

@@ -1,10 +1,10 @@
 //! A tokenizer from GGUF metadata: `gpt2` (byte-level BPE) and `llama` (SentencePiece BPE, whose
 //! merges follow from the scores of its pieces).
 
-use std::collections::HashSet;
+mod merges;
 
 use forii_sampling::TokenId;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
 
 use super::Parts;
@@ -12,6 +12,7 @@ use super::ending::eos_token_ids;
 use super::pretokenizers;
 use super::special::{AddedToken, AddedTokens};
 use super::table::{Kind, Spelling, TokenTable, byte_token};
+use super::words::Step;
 
 /// The `tokenizer.ggml.*` metadata of a GGUF file, as it stands there.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,7 +89,17 @@ enum Family {
     SentencePiece,
 }
 
-pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
+/// How a family treats text; the model still without what both families share.
+struct Rules {
+    model: BpeBuilder,
+    normalizer: Option<NormalizerWrapper>,
+    word_steps: Vec<Step>,
+    /// Where the file does not say.
+    add_bos: bool,
+    strip_leading_space: bool,
+}
+
+pub(super) fn build(mut vocab: GgufVocab) -> Result<Parts, String> {
     let family = match vocab.model.as_str() {
         "gpt2" => Family::ByteLevel,
         "llama" => Family::SentencePiece,
@@ -105,47 +116,16 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
             types[id as usize] = TokenType::Control;
         }
     }
-    let tokens = spellings(vocab.tokens)?;
-    let longest = tokens.iter().map(String::len).max().unwrap_or(0);
+    let tokens = spellings(std::mem::take(&mut vocab.tokens))?;
     let table = table(&tokens, &types, family);
     let added = added_tokens(&tokens, &types);
-    let unknown = named.unknown.filter(|_| family == Family::SentencePiece);
-    let vocabulary = vocabulary(&tokens, &types, unknown)?;
-    let mut builder = BPE::builder();
-    let (normalizer, pre_tokenizer, add_bos);
-    match family {
-        Family::ByteLevel => {
-            let split = pretokenizers::by_name(vocab.pre.as_deref())?;
-            let merges = file_merges(vocab.merges, &added, longest)?;
-            builder = builder
-                .vocab_and_merges(vocabulary, merges)
-                .ignore_merges(split.ignore_merges);
-            normalizer = None;
-            pre_tokenizer = Some(split.pre_tokenizer);
-            add_bos = split.add_bos;
-        }
-        Family::SentencePiece => {
-            let merges = if vocab.merges.is_empty() {
-                if vocab.scores.is_empty() {
-                    return Err("there are neither merges nor scores to derive them from".to_owned());
-                }
-                derive_merges(&tokens, &types, &vocab.scores, &vocabulary)
-            } else {
-                file_merges(vocab.merges, &added, longest)?
-            };
-            builder = builder
-                .vocab_and_merges(vocabulary, merges)
-                .byte_fallback(true)
-                .fuse_unk(true);
-            if let Some(unknown) = unknown {
-                builder = builder.unk_token(tokens[unknown as usize].clone());
-            }
-            normalizer = Some(sentencepiece_normalizer(vocab.add_space_prefix != Some(false))?);
-            pre_tokenizer = None;
-            add_bos = true;
-        }
-    }
-    let model = builder
+    let (add_bos_token, add_eos_token) = (vocab.add_bos_token, vocab.add_eos_token);
+    let rules = match family {
+        Family::ByteLevel => byte_level(vocab, &tokens, &types, &added)?,
+        Family::SentencePiece => sentencepiece(vocab, &tokens, &types, &added, named.unknown)?,
+    };
+    let model = rules
+        .model
         .build()
         .map_err(|error| format!("the merges do not fit the tokens: {error}"))?;
     let added = AddedTokens::new(added, |content| Ok(content.to_owned()))?;
@@ -153,16 +133,66 @@ pub(super) fn build(vocab: GgufVocab) -> Result<Parts, String> {
     let special_id = |token: &str| added.id(token).filter(|&id| table.is_special(id));
     Ok(Parts {
         eos_token_ids: eos_token_ids(named.eos.into_iter().chain(named.eot), special_id),
-        add_bos: vocab.add_bos_token.unwrap_or(add_bos) && named.bos.is_some(),
-        add_eos: vocab.add_eos_token.unwrap_or(false) && named.eos.is_some(),
+        add_bos: add_bos_token.unwrap_or(rules.add_bos) && named.bos.is_some(),
+        add_eos: add_eos_token.unwrap_or(false) && named.eos.is_some(),
         bos: spelled(named.bos),
         eos: spelled(named.eos),
-        strip_leading_space: family == Family::SentencePiece && vocab.add_space_prefix != Some(false),
-        normalizer,
-        pre_tokenizer,
+        strip_leading_space: rules.strip_leading_space,
+        normalizer: rules.normalizer,
+        word_steps: rules.word_steps,
         model,
         added,
         table,
+    })
+}
+
+fn byte_level(
+    vocab: GgufVocab,
+    tokens: &[String],
+    types: &[TokenType],
+    added: &[AddedToken],
+) -> Result<Rules, String> {
+    let split = pretokenizers::by_name(vocab.pre.as_deref())?;
+    let vocabulary = vocabulary(tokens, types, None)?;
+    let merges = merges::from_file(vocab.merges, added, longest(tokens))?;
+    Ok(Rules {
+        model: BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .ignore_merges(split.ignore_merges),
+        normalizer: None,
+        word_steps: split.steps,
+        add_bos: split.add_bos,
+        strip_leading_space: false,
+    })
+}
+
+fn sentencepiece(
+    vocab: GgufVocab,
+    tokens: &[String],
+    types: &[TokenType],
+    added: &[AddedToken],
+    unknown: Option<TokenId>,
+) -> Result<Rules, String> {
+    let vocabulary = vocabulary(tokens, types, unknown)?;
+    let merges = match (vocab.merges.is_empty(), vocab.scores.is_empty()) {
+        (false, _) => merges::from_file(vocab.merges, added, longest(tokens))?,
+        (true, false) => merges::from_scores(tokens, types, &vocab.scores, &vocabulary),
+        (true, true) => return Err("there are neither merges nor scores to derive them from".to_owned()),
+    };
+    let mut model = BPE::builder()
+        .vocab_and_merges(vocabulary, merges)
+        .byte_fallback(true)
+        .fuse_unk(true);
+    if let Some(unknown) = unknown {
+        model = model.unk_token(tokens[unknown as usize].clone());
+    }
+    let add_space_prefix = vocab.add_space_prefix.unwrap_or(true);
+    Ok(Rules {
+        model,
+        normalizer: Some(sentencepiece_normalizer(add_space_prefix)?),
+        word_steps: Vec::new(),
+        add_bos: true,
+        strip_leading_space: add_space_prefix,
     })
 }
 
@@ -243,6 +273,10 @@ fn spellings(tokens: Vec<Vec<u8>>) -> Result<Vec<String>, String> {
     Ok(tokens)
 }
 
+fn longest(tokens: &[String]) -> usize {
+    tokens.iter().map(String::len).max().unwrap_or(0)
+}
+
 fn table(tokens: &[String], types: &[TokenType], family: Family) -> TokenTable {
     let mut table = TokenTable::with_capacity(tokens.len(), tokens.iter().map(String::len).sum());
     for (token, kind) in tokens.iter().zip(types) {
@@ -296,86 +330,6 @@ fn vocabulary(tokens: &[String], types: &[TokenType], unknown: Option<TokenId>) 
         }
     }
     Ok(vocabulary)
-}
-
-/// The merges that the file lists, but for those that lead to a special token.
-fn file_merges(merges: Vec<String>, added: &[AddedToken], longest: usize) -> Result<Merges, String> {
-    if merges.is_empty() {
-        return Err("there are no merges (tokenizer.ggml.merges)".to_owned());
-    }
-    let special: HashSet<&str> = added
-        .iter()
-        .filter(|token| token.special)
-        .map(|token| token.content.as_str())
-        .collect();
-    let mut joined = String::new();
-    let mut pairs = Merges::with_capacity(merges.len());
-    for (index, merge) in merges.into_iter().enumerate() {
-        // The first byte belongs to a spelling, even where it is a space.
-        let space = merge
-            .bytes()
-            .skip(1)
-            .position(|byte| byte == b' ')
-            .map(|at| at + 1);
-        let Some((left, right)) = space.and_then(|at| Some((merge.get(..at)?, merge.get(at + 1..)?))) else {
-            return Err(format!(
-                "merge {index} ('{merge}') is not two tokens with a space between"
-            ));
-        };
-        joined.clear();
-        joined.push_str(left);
-        joined.push_str(right);
-        if joined.len() > longest {
-            return Err(format!("merge {index} leads to '{joined}', which is not a token"));
-        }
-        if special.contains(joined.as_str()) || special.contains(left) || special.contains(right) {
-            continue;
-        }
-        pairs.push((left.to_owned(), right.to_owned()));
-    }
-    Ok(pairs)
-}
-
-/// Every way to put a token together from two others, best token first: what transformers derives,
-/// and what SentencePiece does when it merges the pair whose union has the best score.
-fn derive_merges(tokens: &[String], types: &[TokenType], scores: &[f32], vocabulary: &Vocab) -> Merges {
-    let mergeable = |kind: TokenType| {
-        matches!(
-            kind,
-            TokenType::Normal | TokenType::UserDefined | TokenType::Unused
-        )
-    };
-    let id = |token: &str| {
-        vocabulary
-            .get(token)
-            .copied()
-            .filter(|&id| mergeable(types[id as usize]))
-    };
-    // (score, letters left, letters right, token, bytes left)
-    let mut found: Vec<(f32, usize, usize, usize, usize)> = Vec::new();
-    for (index, (token, kind)) in tokens.iter().zip(types).enumerate() {
-        if !mergeable(*kind) {
-            continue;
-        }
-        let letters = token.chars().count();
-        for (left_letters, (at, _)) in token.char_indices().enumerate().skip(1) {
-            if id(&token[..at]).is_some() && id(&token[at..]).is_some() {
-                found.push((scores[index], left_letters, letters - left_letters, index, at));
-            }
-        }
-    }
-    found.sort_by(|a, b| {
-        let by_score = b.0.total_cmp(&a.0);
-        by_score
-            .then(b.1.cmp(&a.1))
-            .then(b.2.cmp(&a.2))
-            .then(a.3.cmp(&b.3))
-    });
-    let pair = |&(_, _, _, index, at): &(f32, usize, usize, usize, usize)| {
-        let (left, right) = tokens[index].split_at(at);
-        (left.to_owned(), right.to_owned())
-    };
-    found.iter().map(pair).collect()
 }
 
 /// Spaces become `▁`, and one is put before every piece between special tokens.
