@@ -9,8 +9,8 @@ use forii_core::chat::{ChatEvent, ChatRequest, Delta};
 use forii_examples::{EngineArgs, Outcome, exit};
 use futures_util::StreamExt;
 
+/// Stream one answer.
 #[derive(Parser)]
-#[command(about = "Stream one answer")]
 struct Args {
     #[command(flatten)]
     engine: EngineArgs,

@@ -108,18 +108,19 @@ impl<'a> Repository<'a> {
 
     /// Fetches what is missing of `files`; the model is the folder, or the first of GGUF files.
     fn files(&self, files: &[String], reports: &mut Reports<'_>) -> Result<PathBuf, LoadError> {
-        let mut first = None;
+        let (mut first, mut all) = (None, files.to_vec());
         for file in files {
             let path = self.file(file, None, reports)?;
             if file == INDEX {
-                for shard in files::shards(&path)? {
-                    self.file(&shard, None, reports)?;
-                }
+                all.extend(files::shards(&path)?);
             }
             first.get_or_insert(path);
         }
+        for shard in &all[files.len()..] {
+            self.file(shard, None, reports)?;
+        }
         // A repository that changed meanwhile lies in two snapshots, neither of them whole.
-        let is_whole = files.iter().all(|file| self.local.get(file).is_some());
+        let is_whole = all.iter().all(|file| self.local.get(file).is_some());
         let model = first
             .filter(|_| is_whole)
             .ok_or_else(|| fetch_error(self.id, "the repository changed while it was fetched; try again"))?;
