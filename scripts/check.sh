@@ -42,12 +42,12 @@ check_build() {
 }
 
 check_deny() {
-    cargo deny --all-features --log-level error check --hide-inclusion-graph licenses bans sources
+    cargo deny --log-level error check --hide-inclusion-graph licenses bans sources
     # The database of advisories is a git repository elsewhere; without it this part waits for a
     # machine that reaches it. What was fetched once is used.
     local url="https://github.com/RustSec/advisory-db"
     if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet "$url" HEAD >/dev/null 2>&1; then
-        cargo deny --all-features --log-level error check --hide-inclusion-graph advisories
+        cargo deny --log-level error check --hide-inclusion-graph advisories
     else
         echo "advisories: not checked, their database cannot be reached"
     fi

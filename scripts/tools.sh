@@ -27,7 +27,7 @@ from_source() {
 
 if ! has typos "$TYPOS"; then
     wheel="$tools/typos-$TYPOS"
-    python3 -m pip install --quiet --no-deps --upgrade --target "$wheel" "typos==$TYPOS" >&2
+    python3 -m pip install --quiet --root-user-action=ignore --no-deps --upgrade --target "$wheel" "typos==$TYPOS" >&2
     ln -sf "$wheel/bin/typos" "$tools/bin/typos"
 fi
 command -v cargo-nextest >/dev/null || from_source cargo-nextest "$NEXTEST"
