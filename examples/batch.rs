@@ -12,8 +12,8 @@ use futures_util::future::join_all;
 
 const CITIES: [&str; 4] = ["Paris", "Nairobi", "Kyoto", "Lima"];
 
+/// Ask several questions at once.
 #[derive(Parser)]
-#[command(about = "Ask several questions at once")]
 struct Args {
     #[command(flatten)]
     engine: EngineArgs,

@@ -7,8 +7,8 @@ use clap::Parser;
 use forii_core::chat::{ChatRequest, Message};
 use forii_examples::{EngineArgs, Outcome, exit};
 
+/// Ask one question and wait for the whole answer.
 #[derive(Parser)]
-#[command(about = "Ask one question and wait for the whole answer")]
 struct Args {
     #[command(flatten)]
     engine: EngineArgs,

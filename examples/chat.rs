@@ -2,18 +2,17 @@
 //! without a question there is a history, /reset and /quit. Ctrl-C stops an answer, not the program.
 #![allow(clippy::print_stdout)]
 
-use std::io::{Write, stdin, stdout};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::Parser;
 use forii_core::chat::Message;
-use forii_examples::{EngineArgs, Outcome, SamplingArgs, exit, print_answer};
+use forii_examples::{EngineArgs, Outcome, SamplingArgs, exit, print_answer, read_line};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// Talk to a model.
 #[derive(Parser)]
-#[command(about = "Talk to a model")]
 struct Args {
     /// The question; without one a conversation begins
     question: Option<String>,
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Outcome {
     let engine = args.engine.build()?;
     ctrlc::set_handler(|| INTERRUPTED.store(true, Relaxed))?;
-    let opening: Vec<Message> = args.system.iter().map(Message::system).collect();
+    let opening: Vec<_> = args.system.iter().map(Message::system).collect();
     let ask = |mut history: Vec<Message>, question: &str| -> Outcome<Vec<Message>> {
         history.push(Message::user(question));
         INTERRUPTED.store(false, Relaxed);
@@ -45,22 +44,17 @@ fn run(args: &Args) -> Outcome {
     if let Some(question) = &args.question {
         return ask(opening, question).map(drop);
     }
-    println!("/reset forgets the conversation, /quit ends it, Ctrl-C stops an answer");
     let mut history = opening.clone();
-    loop {
-        print!("> ");
-        stdout().flush()?;
-        let mut line = String::new();
-        if stdin().read_line(&mut line)? == 0 || line.trim() == "/quit" {
-            return Ok(());
-        }
-        match line.trim() {
+    println!("/reset forgets the conversation, /quit ends it, Ctrl-C stops an answer");
+    while let Some(line) = read_line("> ")? {
+        match line.as_str() {
             "" => {}
+            "/quit" => return Ok(()),
             "/reset" => history.clone_from(&opening),
-            question => match ask(history.clone(), question) {
-                Ok(longer) => history = longer,
-                Err(error) => println!("error: {error}"),
-            },
+            question => ask(history.clone(), question)
+                .map(|longer| history = longer)
+                .unwrap_or_else(|error| println!("error: {error}")),
         }
     }
+    Ok(())
 }

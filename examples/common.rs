@@ -7,7 +7,7 @@
 mod progress;
 
 use std::error::Error;
-use std::io::{Write, stdout};
+use std::io::{Write, stdin, stdout};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -102,6 +102,18 @@ impl SamplingArgs {
             None => request,
         }
     }
+}
+
+/// Asks for a line; `None` at the end of the input.
+///
+/// # Errors
+/// What the terminal says.
+pub fn read_line(prompt: &str) -> Outcome<Option<String>> {
+    print!("{prompt}");
+    stdout().flush()?;
+    let mut line = String::new();
+    let num_bytes = stdin().read_line(&mut line)?;
+    Ok((num_bytes > 0).then(|| line.trim().to_owned()))
 }
 
 /// Prints an answer while it comes, and after it one line of figures. Stops where `is_interrupted`

@@ -54,7 +54,11 @@ impl Bar {
     }
 
     fn advanced(&mut self, done: u64, total: Option<u64>, now: Instant) -> String {
-        let (started, already) = *self.start.get_or_insert((now, done));
+        let (started, already) = match self.start {
+            Some(start) if start.1 < done => start,
+            // The clock starts with the first bytes, not while a program is still getting ready.
+            _ => *self.start.insert((now, done)),
+        };
         let elapsed = now.duration_since(started).as_secs_f64();
         let rate = match elapsed > 0.0 {
             true => (done - already.min(done)) as f64 / elapsed,

@@ -9,8 +9,8 @@ use forii_core::chat::{ChatEvent, ChatRequest, Delta};
 use forii_examples::{EngineArgs, Outcome, exit};
 use futures_util::StreamExt;
 
+/// Stream one answer.
 #[derive(Parser)]
-#[command(about = "Stream one answer")]
 struct Args {
     #[command(flatten)]
     engine: EngineArgs,
@@ -28,11 +28,11 @@ async fn run(args: &Args) -> Outcome {
     while let Some(event) = stream.next().await {
         match event? {
             ChatEvent::Started { prompt_tokens, .. } => println!("[the prompt has {prompt_tokens} tokens]"),
-            ChatEvent::Delta { delta } => {
-                if let Delta::Text(piece) = delta {
-                    print!("{piece}");
-                    stdout().flush()?;
-                }
+            ChatEvent::Delta {
+                delta: Delta::Text(piece),
+            } => {
+                print!("{piece}");
+                stdout().flush()?;
             }
             ChatEvent::Finished { reason, usage } => {
                 println!("\n[{} tokens, ended by {reason:?}]", usage.completion_tokens);

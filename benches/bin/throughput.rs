@@ -17,8 +17,8 @@ use forii_core::sampling::{SamplingParams, TokenId};
 use forii_examples::{EngineArgs, Outcome, exit};
 use serde::Serialize;
 
+/// Measure how fast a model loads, reads and writes, and what it takes.
 #[derive(Parser)]
-#[command(about = "Measure how fast a model loads, reads and writes, and what it takes")]
 struct Args {
     #[command(flatten)]
     engine: EngineArgs,

@@ -21,3 +21,8 @@ pub mod tokenizer;
 
 /// The token-choosing half of forii, re-exported for its parameters.
 pub use forii_sampling as sampling;
+
+/// The README's example, so that it compiles as printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

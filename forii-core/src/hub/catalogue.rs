@@ -174,14 +174,18 @@ pub fn find(name: &str) -> Option<&'static Entry> {
 /// What to say about a name that is not in the catalogue.
 pub(super) fn unknown(name: &str) -> String {
     let names: Vec<&str> = CATALOGUE.iter().map(|entry| entry.name).collect();
-    let closest = names
-        .iter()
-        .map(|known| (edit_distance(&name.to_lowercase(), known), known))
-        .min()
-        .filter(|(distance, known)| *distance <= known.len() / 2);
-    let hint = match closest {
-        Some((_, known)) => format!("; did you mean '{known}'?"),
-        None => String::new(),
+    let lower = name.to_lowercase();
+    let begins = names.iter().find(|known| known.starts_with(&lower));
+    let near = || {
+        let distances = names.iter().map(|known| (edit_distance(&lower, known), known));
+        let (_, known) = distances
+            .min()
+            .filter(|(distance, known)| *distance <= known.len() / 3)?;
+        Some(known)
+    };
+    let hint = match begins.or_else(near) {
+        Some(known) => format!("; did you mean '{known}'?"),
+        None => ".".to_owned(),
     };
     format!(
         "it is no file, no folder and no known name{hint} Known names: {}. A repository of the model hub is \

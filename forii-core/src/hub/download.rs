@@ -10,14 +10,14 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo, Metadata};
 use hf_hub::{Cache, CacheRepo, Repo};
 
 use super::cache::{self, Slot, check_space, write_error};
+use super::files::{self, BESIDE_WEIGHTS, CONFIG, INDEX, split_pieces};
+use super::meter::{Meter, Reports};
 use super::settings::Settings;
 use super::{Progress, fetch_error, not_found};
 use crate::error::LoadError;
 
 /// Further attempts at a transfer that broke off after it had moved on.
 const RETRIES: usize = 3;
-/// Progress is reported each time so much has arrived.
-const REPORT_BYTES: u64 = 256 << 10;
 
 /// What is known of a file beforehand.
 #[derive(Debug, Clone, Copy)]
@@ -88,11 +88,14 @@ impl<'a> Repository<'a> {
             .and_then(|json| serde_json::from_slice::<Vec<String>>(&json).ok());
         let files = match noted {
             Some(files) => files,
-            None if self.settings.hub.is_offline => self.select(&self.cached_files())?,
+            None if self.settings.hub.is_offline => match self.cached_files() {
+                files if files.is_empty() => return Err(self.offline(self.id)),
+                files => files::select(self.id, &files)?,
+            },
             None => {
                 let info = guarded(|| self.remote.info()).map_err(|e| self.explain(None, e))?;
                 let names: Vec<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
-                self.select(&names)?
+                files::select(self.id, &names)?
             }
         };
         let mut reports = Reports::new(progress);
@@ -105,18 +108,19 @@ impl<'a> Repository<'a> {
 
     /// Fetches what is missing of `files`; the model is the folder, or the first of GGUF files.
     fn files(&self, files: &[String], reports: &mut Reports<'_>) -> Result<PathBuf, LoadError> {
-        let mut first = None;
+        let (mut first, mut all) = (None, files.to_vec());
         for file in files {
             let path = self.file(file, None, reports)?;
             if file == INDEX {
-                for shard in self.shards(&path)? {
-                    self.file(&shard, None, reports)?;
-                }
+                all.extend(files::shards(&path)?);
             }
             first.get_or_insert(path);
         }
+        for shard in &all[files.len()..] {
+            self.file(shard, None, reports)?;
+        }
         // A repository that changed meanwhile lies in two snapshots, neither of them whole.
-        let is_whole = files.iter().all(|file| self.local.get(file).is_some());
+        let is_whole = all.iter().all(|file| self.local.get(file).is_some());
         let model = first
             .filter(|_| is_whole)
             .ok_or_else(|| fetch_error(self.id, "the repository changed while it was fetched; try again"))?;
@@ -124,34 +128,6 @@ impl<'a> Repository<'a> {
             true => model.parent().map(Path::to_owned).unwrap_or(model),
             false => model,
         })
-    }
-
-    /// The files to fetch, the weights last.
-    fn select(&self, names: &[String]) -> Result<Vec<String>, LoadError> {
-        let has = |name: &str| names.iter().any(|known| known == name);
-        let weights = ["model.safetensors", INDEX].into_iter().find(|name| has(name));
-        if let (true, Some(weights)) = (has(CONFIG), weights) {
-            let beside = BESIDE_WEIGHTS.into_iter().filter(|name| has(name));
-            return Ok(beside.chain([weights]).map(str::to_owned).collect());
-        }
-        let ggufs: Vec<&String> = names.iter().filter(|name| is_first_gguf(name)).collect();
-        let preferred = ggufs
-            .iter()
-            .find(|name| name.to_ascii_uppercase().contains("Q4_K_M"));
-        match (preferred, ggufs.as_slice()) {
-            (Some(file), _) | (None, [file]) => Ok(split_pieces(file)),
-            (None, []) => Err(not_found(
-                self.id,
-                "the repository holds neither config.json with safetensors nor a GGUF file",
-            )),
-            (None, many) => Err(not_found(
-                self.id,
-                format!(
-                    "it holds several GGUF files; add one of them as {}:FILE: {many:?}",
-                    self.id
-                ),
-            )),
-        }
     }
 
     /// The files of the cached snapshot.
@@ -176,23 +152,6 @@ impl<'a> Repository<'a> {
         self.settings.hub.cache.join(folder)
     }
 
-    /// The shards that an index names.
-    fn shards(&self, index: &Path) -> Result<Vec<String>, LoadError> {
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: std::collections::BTreeMap<String, String>,
-        }
-        let malformed = |problem: String| LoadError::Malformed {
-            path: index.to_owned(),
-            item: "weight_map".to_owned(),
-            problem,
-        };
-        let json = fs::read(index).map_err(|e| malformed(e.to_string()))?;
-        let index: Index = serde_json::from_slice(&json).map_err(|e| malformed(e.to_string()))?;
-        let shards: std::collections::BTreeSet<String> = index.weight_map.into_values().collect();
-        Ok(shards.into_iter().collect())
-    }
-
     /// One file of the repository: from the cache where it is there and right, else from the hub.
     fn file(
         &self,
@@ -214,17 +173,21 @@ impl<'a> Repository<'a> {
             return Ok(path);
         }
         if self.settings.hub.is_offline {
-            let problem = format!(
-                "HF_HUB_OFFLINE is set, and it is not in {}",
-                self.settings.hub.cache.display()
-            );
-            return Err(fetch_error(&self.reference(file), problem));
+            return Err(self.offline(&self.reference(file)));
         }
         let _lock = slot.lock(&mut *reports.progress)?;
         if let Some(path) = self.cached(file, known, &slot, reports) {
             return Ok(path);
         }
         self.download(file, known, &slot, reports)
+    }
+
+    fn offline(&self, reference: &str) -> LoadError {
+        let cache = self.settings.hub.cache.display();
+        fetch_error(
+            reference,
+            format!("HF_HUB_OFFLINE is set, and it is not in {cache}"),
+        )
     }
 
     fn slot(&self, file: &str) -> Result<Slot, LoadError> {
@@ -381,17 +344,6 @@ impl<'a> Repository<'a> {
     }
 }
 
-const CONFIG: &str = "config.json";
-const INDEX: &str = "model.safetensors.index.json";
-/// What a Hugging Face folder holds beside its weights, as far as forii reads it.
-const BESIDE_WEIGHTS: [&str; 5] = [
-    CONFIG,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-];
-
 /// The hash in the name of a cached file, where the hub stores it under one.
 fn blob_hash(pointer: &Path) -> Option<String> {
     let blob = fs::canonicalize(pointer).ok()?;
@@ -414,33 +366,6 @@ fn remove(pointer: &Path) {
     fs::remove_file(pointer).ok();
 }
 
-/// Whether a model begins with this file: any GGUF but the later pieces of a split one, and no
-/// projector of images.
-fn is_first_gguf(name: &str) -> bool {
-    let first = split_pieces(name).into_iter().next();
-    name.ends_with(".gguf") && !name.contains("mmproj") && first.as_deref() == Some(name)
-}
-
-/// All pieces of a file that is named like one (`-00001-of-00003.gguf`), else the file alone.
-fn split_pieces(file: &str) -> Vec<String> {
-    let pieces = || {
-        let stem = file.strip_suffix(".gguf")?;
-        let (head, count) = stem.rsplit_once("-of-")?;
-        let (head, index) = head.rsplit_once('-')?;
-        let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-        let total: usize = count
-            .parse()
-            .ok()
-            .filter(|_| is_number(count) && is_number(index))?;
-        Some(
-            (1..=total)
-                .map(|i| format!("{head}-{i:05}-of-{count}.gguf"))
-                .collect(),
-        )
-    };
-    pieces().unwrap_or_else(|| vec![file.to_owned()])
-}
-
 /// How a call of the client failed.
 enum Failure {
     Api(ApiError),
@@ -452,83 +377,5 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, ApiError>) -> Result<T, Failure> 
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(Failure::Api),
         Err(_) => Err(Failure::Panicked),
-    }
-}
-
-/// Thins the client's reports out, and ends them only where a download took place.
-struct Reports<'a> {
-    progress: &'a mut dyn FnMut(Progress),
-    name: String,
-    has_started: bool,
-    total: u64,
-    done: u64,
-    reported: u64,
-}
-
-impl<'a> Reports<'a> {
-    fn new(progress: &'a mut dyn FnMut(Progress)) -> Self {
-        Self {
-            progress,
-            name: String::new(),
-            has_started: false,
-            total: 0,
-            done: 0,
-            reported: 0,
-        }
-    }
-
-    /// A transfer of this name follows.
-    fn begin(&mut self, name: &str) {
-        if self.name != name {
-            name.clone_into(&mut self.name);
-            self.total = 0;
-        }
-    }
-
-    fn finished(&mut self, path: &Path) {
-        if self.has_started {
-            (self.progress)(Progress::Finished {
-                path: path.to_owned(),
-            });
-        }
-    }
-
-    fn advance(&mut self) {
-        self.reported = self.done;
-        (self.progress)(Progress::Advanced {
-            done: self.done,
-            total: Some(self.total),
-        });
-    }
-}
-
-/// The client's view of the reports. It announces each attempt twice, and the bytes of an earlier run
-/// as the first that arrive.
-struct Meter<'a, 'b>(&'a mut Reports<'b>);
-
-impl hf_hub::api::Progress for Meter<'_, '_> {
-    fn init(&mut self, size: usize, _filename: &str) {
-        let reports = &mut *self.0;
-        (reports.done, reports.reported) = (0, 0);
-        if reports.total == 0 {
-            reports.total = size as u64;
-            reports.has_started = true;
-            (reports.progress)(Progress::Started {
-                name: reports.name.clone(),
-                total: Some(reports.total),
-            });
-        }
-    }
-
-    fn update(&mut self, size: usize) {
-        let reports = &mut *self.0;
-        reports.done += size as u64;
-        if reports.done - reports.reported >= REPORT_BYTES {
-            reports.advance();
-        }
-    }
-
-    fn finish(&mut self) {
-        self.0.advance();
     }
 }

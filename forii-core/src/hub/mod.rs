@@ -6,6 +6,10 @@ mod cache;
 pub mod catalogue;
 #[cfg(feature = "hub")]
 mod download;
+#[cfg(feature = "hub")]
+mod files;
+#[cfg(feature = "hub")]
+mod meter;
 mod package;
 mod settings;
 #[cfg(test)]

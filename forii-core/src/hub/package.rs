@@ -274,9 +274,9 @@ fn failure(package: &Package, status: ExitStatus, log: &str) -> String {
     };
     let hint = if log.contains("No space left") {
         "; make room, or name another folder with FORII_CACHE"
-    } else if ["Retrying", "onnection", "imed out", "name resolution"]
+    } else if ["retrying", "connection", "timed out", "name resolution"]
         .iter()
-        .any(|sign| log.contains(sign))
+        .any(|sign| log.to_lowercase().contains(sign))
     {
         "; is this machine online? The next try goes on behind the packages that are complete"
     } else {
