@@ -166,6 +166,14 @@ impl GrammarCompiler {
     }
 
     fn blame(&self, schema: &Value, strict: bool, problem: &str) -> (String, String) {
+        // Where the whole is too large, no single part is at fault, and all that could be left out is tried in
+        // vain or slowly.
+        if ["too large", "too big", "too many", "fuel", "exceeded"]
+            .iter()
+            .any(|words| problem.contains(words))
+        {
+            return locate::widest(schema);
+        }
         let quoted = |prefix: &str| {
             let rest = problem.split(prefix).nth(1)?;
             Some(rest.split(['"', ']', '\n']).next()?.to_owned())
