@@ -486,3 +486,42 @@ fn the_sampler_keeps_to_its_constraint() {
     row[0] = 1.0;
     assert_eq!(fork.sample(&mut row), Err(SampleError::NothingAllowed));
 }
+
+#[test]
+fn control_characters_that_would_need_an_escape_are_refused() {
+    for (schema, keyword, path) in [
+        (json!({"const": "a\u{0}b"}), "const", ""),
+        (json!({"items": {"enum": ["x", ["\u{7f}"]]}}), "enum", "/items"),
+        (
+            json!({"properties": {"p": {"type": "string", "pattern": "a[\\x0b]b"}}}),
+            "pattern",
+            "/properties/p",
+        ),
+        (
+            json!({"patternProperties": {"a\u{1}": {}}}),
+            "patternProperties",
+            "",
+        ),
+    ] {
+        assert_eq!(refusal(schema.clone()), (keyword.into(), path.into()), "{schema}");
+    }
+    let fine = json!({"type": "string", "pattern": "^[^\\x00-\\x1f]a\\n$"});
+    check(
+        &Grammar::strict_schema(fine),
+        &[r#""xa\n""#],
+        &[r#""xa""#, "\"\u{1}a\\n\""],
+    );
+    check(
+        &Grammar::strict_schema(json!({"const": "a\tb"})),
+        &[r#""a\tb""#],
+        &[r#""ab""#, "\"a\tb\""],
+    );
+}
+
+#[test]
+fn the_same_name_twice_does_not_count_twice() {
+    let least =
+        |n: u64| json!({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": n});
+    check(&Grammar::strict_schema(least(1)), &[r#"{"a":1}"#], &["{}"]);
+    assert_eq!(refusal(least(2)), ("minProperties".into(), String::new()));
+}

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use ::llguidance::JsonCompileOptions;
 use ::llguidance::api::{GrammarWithLexer, TopLevelGrammar};
+use regex_syntax::hir::HirKind;
 use serde_json::{Value, json};
 
 use super::{Begin, Grammar, GrammarError, Trigger, Vocabulary};
@@ -41,8 +42,9 @@ pub(super) fn lower(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<TopLev
 }
 
 /// How schemas are written: on one line, with at most one space after a separator, so that no model loses
-/// itself in whitespace. Strings never spell a character as `\u....`: names could evade the schema's own
-/// names so, and text that is not English would come out as escapes.
+/// itself in whitespace. Strings never spell a character as `\u....`: the engine would let an additional name
+/// evade the schema's own names so, and text that is not English could come out as escapes. What only such
+/// an escape can spell is refused by [`check_characters`].
 fn options(strict: bool) -> JsonCompileOptions {
     JsonCompileOptions {
         item_separator: ", ?".into(),
@@ -88,6 +90,10 @@ impl Lowering<'_> {
                         kind: "JSON schema",
                         problem,
                     });
+                }
+                check_characters(schema, "")?;
+                if *strict {
+                    check_counts(schema, "")?;
                 }
                 GrammarWithLexer::from_json_schema(with_options(schema, *strict))
             }
@@ -341,6 +347,106 @@ fn check_size(schema: &Value) -> Result<(), GrammarError> {
         }
     }
     Ok(())
+}
+
+/// Refuses texts with control characters that JSON has no short escape for. The engine would drop them from
+/// the text in silence.
+fn check_characters(schema: &Value, path: &str) -> Result<(), GrammarError> {
+    let refuse = |keyword: &str| {
+        let problem = "a control character that JSON writes as \\u.... is not supported".to_owned();
+        Err(GrammarError::Schema {
+            keyword: keyword.to_owned(),
+            path: path.to_owned(),
+            problem,
+        })
+    };
+    match schema {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, item)| check_characters(item, &format!("{path}/{i}"))),
+        Value::Object(members) => members.iter().try_for_each(|(keyword, value)| {
+            let bad = match (keyword.as_str(), value) {
+                ("const" | "enum", value) => unspeakable(value),
+                ("pattern", Value::String(regex)) => regex_unspeakable(regex),
+                ("patternProperties", Value::Object(patterns)) => {
+                    patterns.keys().any(|r| regex_unspeakable(r))
+                }
+                _ => false,
+            };
+            if bad {
+                refuse(keyword)
+            } else {
+                check_characters(value, &join(path, keyword))
+            }
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a least number of properties that two of the same name could make up: readers keep only one.
+fn check_counts(schema: &Value, path: &str) -> Result<(), GrammarError> {
+    match schema {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, item)| check_counts(item, &format!("{path}/{i}"))),
+        Value::Object(members) => {
+            let named = members
+                .get("required")
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len);
+            let least = members.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
+            let closed = members.get("additionalProperties") == Some(&Value::Bool(false))
+                && !members.contains_key("patternProperties");
+            if least > named as u64 + 1 && !closed {
+                let problem =
+                    "only one more than the required properties can be enforced where names are free";
+                let (keyword, path) = ("minProperties".to_owned(), path.to_owned());
+                return Err(GrammarError::Schema {
+                    keyword,
+                    path,
+                    problem: problem.to_owned(),
+                });
+            }
+            members
+                .iter()
+                .try_for_each(|(keyword, value)| check_counts(value, &join(path, keyword)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_unspeakable(byte: u8) -> bool {
+    matches!(byte, 0..=7 | 0x0B | 0x0E..=0x1F | 0x7F)
+}
+
+fn unspeakable(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.bytes().any(is_unspeakable),
+        Value::Array(items) => items.iter().any(unspeakable),
+        Value::Object(members) => members.values().any(unspeakable),
+        _ => false,
+    }
+}
+
+/// Whether a literal of the regex holds such a character. Classes may: they have other members, or match
+/// nothing.
+fn regex_unspeakable(regex: &str) -> bool {
+    let Ok(hir) = regex_syntax::parse(regex) else {
+        return false;
+    }; // the engine will say what is wrong
+    let mut rest = vec![&hir];
+    while let Some(hir) = rest.pop() {
+        match hir.kind() {
+            HirKind::Literal(literal) if literal.0.iter().any(|&b| is_unspeakable(b)) => return true,
+            HirKind::Repetition(repetition) => rest.push(&repetition.sub),
+            HirKind::Capture(capture) => rest.push(&capture.sub),
+            HirKind::Concat(parts) | HirKind::Alternation(parts) => rest.extend(parts),
+            _ => {}
+        }
+    }
+    false
 }
 
 /// A JSON pointer one member further down.
