@@ -1,5 +1,6 @@
 //! The sampler of one choice of one request: owns its chain, its draws and its history.
 
+use crate::constraint::{Constraint, ConstraintError};
 use crate::processors::{EndBan, chain};
 use crate::{
     Draws, Logits, LogitsProcessor, LogprobsMode, ParamsError, SamplingParams, TokenId, TokenLogprobs,
@@ -15,6 +16,7 @@ pub struct Sampler {
     stop_token_ids: Vec<TokenId>,
     min_tokens: usize,
     ignore_eos: bool,
+    constraint: Option<Box<dyn Constraint>>,
     chain: Vec<Box<dyn LogitsProcessor>>,
     draws: Draws,
     position: u64,
@@ -63,6 +65,9 @@ pub enum SampleError {
         /// The vocabulary's size.
         vocab_size: usize,
     },
+    /// The constraint stopped, or refuses a token.
+    #[error(transparent)]
+    Constraint(#[from] ConstraintError),
 }
 
 impl Sampler {
@@ -88,6 +93,7 @@ impl Sampler {
             stop_token_ids: params.stop_token_ids.clone(),
             min_tokens: params.min_tokens,
             ignore_eos: params.ignore_eos,
+            constraint: None,
             chain: chain(params, vocab_size, prompt),
             draws: Draws::new(seed, choice),
             position: 0,
@@ -108,12 +114,21 @@ impl Sampler {
         self
     }
 
+    /// Holds the answer to a constraint. Its state must be that of an answer's beginning, or of what was
+    /// accepted so far.
+    #[must_use]
+    pub fn with_constraint(mut self, constraint: Box<dyn Constraint>) -> Self {
+        self.constraint = Some(constraint);
+        self
+    }
+
     /// The sampler of another choice of the same request: the same history, other draws.
     #[must_use]
     pub fn fork(&self, choice: u32) -> Self {
         Self {
             ending: self.ending.clone(),
             stop_token_ids: self.stop_token_ids.clone(),
+            constraint: self.constraint.as_ref().map(|c| c.fork()),
             chain: self.chain.iter().map(|p| p.fork()).collect(),
             draws: self.draws.with_choice(choice),
             raw: Vec::new(),
@@ -125,6 +140,18 @@ impl Sampler {
     /// How many tokens were chosen or forced so far; the position of the next draw.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Whether the constraint leaves nothing but the end. The answer is then complete and needs no further
+    /// token. Always false without a constraint.
+    pub fn is_complete(&self) -> bool {
+        self.constraint.as_ref().is_some_and(|c| c.is_complete())
+    }
+
+    /// Tokens that the constraint leaves no choice about. Put them into the answer in one step and
+    /// [`accept`](Self::accept) each; empty without a constraint.
+    pub fn forced(&mut self) -> Vec<TokenId> {
+        self.constraint.as_mut().map(|c| c.forced()).unwrap_or_default()
     }
 
     /// Chooses the next token and takes note of it. The row serves as working memory: what it holds
@@ -144,7 +171,13 @@ impl Sampler {
             self.raw.extend_from_slice(scores);
         }
         let mut logits = Logits::new(scores, &mut self.work)?;
-        self.ending.apply(&mut logits);
+        if let Some(constraint) = &mut self.constraint {
+            logits.allow_only(constraint.mask()?);
+        }
+        // A complete constraint has the last word: it leaves the end tokens alone.
+        if !self.constraint.as_ref().is_some_and(|c| c.is_complete()) {
+            self.ending.apply(&mut logits);
+        }
         for step in &mut self.chain {
             step.apply(&mut logits);
         }
@@ -162,6 +195,9 @@ impl Sampler {
                 Some(TokenLogprobs::of(&mut raw, token, top))
             }
         };
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(token)?;
+        }
         self.ending.accept(token);
         self.chain.iter_mut().for_each(|step| step.accept(token));
         self.position += 1;
@@ -172,13 +208,16 @@ impl Sampler {
     /// draw and counts for `min_tokens`, but not for penalties: it was not the model's choice.
     ///
     /// # Errors
-    /// The token is outside the vocabulary.
+    /// The token is outside the vocabulary, or the constraint does not allow it.
     pub fn accept(&mut self, token: TokenId) -> Result<(), SampleError> {
         if token as usize >= self.vocab_size {
             return Err(SampleError::UnknownToken {
                 token,
                 vocab_size: self.vocab_size,
             });
+        }
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(token)?;
         }
         self.ending.count();
         self.position += 1;

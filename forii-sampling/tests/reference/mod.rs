@@ -4,7 +4,12 @@ use forii_sampling::SamplingParams;
 
 /// The probability of each token after the chain; 0 for one that it removed. `prompt` and `answer` are what
 /// was there before.
-pub(crate) fn distribution(scores: &[f32], params: &SamplingParams, prompt: &[u32], answer: &[u32]) -> Vec<f64> {
+pub(crate) fn distribution(
+    scores: &[f32],
+    params: &SamplingParams,
+    prompt: &[u32],
+    answer: &[u32],
+) -> Vec<f64> {
     let mut x: Vec<f64> = scores.iter().map(|&s| f64::from(s)).collect();
     for (token, score) in (0u32..).zip(x.iter_mut()) {
         if let Some(&bias) = params.logit_bias.get(&token) {
