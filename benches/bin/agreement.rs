@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let compute = Compute::new(DeviceKind::Cpu, args.threads)?;
     let model = models::load(&*checkpoint, &compute)?;
     let num_blocks = base.chunk_len.div_ceil(BLOCK_LEN);
-    let mut cache = KvCache::new(&compute, &model.kv_shape(), num_blocks);
+    let mut cache = KvCache::new(&compute, &model.kv_shape(), num_blocks)?;
     let mut sums = Sums::default();
     for chunk in 0..base.chunks {
         let tokens: Vec<u32> = (0..base.chunk_len).map(|index| base.token(chunk, index)).collect();

@@ -143,7 +143,7 @@ impl EngineBuilder {
         if self.context_len.is_some_and(|wanted| wanted > context_len) {
             return Err(setting("context_len", format!("the cache holds {context_len} tokens; raise cache_bytes")));
         }
-        let cache = KvCache::new(&compute, &shape, num_blocks);
+        let cache = KvCache::new(&compute, &shape, num_blocks)?;
         let limits = Limits { max_batch_tokens: self.max_batch_tokens, max_sequences: self.max_sequences };
         let gauges = Arc::new(Gauges::default());
         let scheduler = Scheduler::new(limits, num_blocks);

@@ -246,7 +246,7 @@ fn a_panic_in_a_step_ends_streams_with_an_error_and_the_engine_says_so_ever_afte
     let compute = crate::kernels::Compute::new(crate::kernels::DeviceKind::Cpu, 1).expect("a processor");
     let opened = crate::checkpoint::open(&checkpoint()).expect("opens");
     let model = crate::models::load(&*opened, &compute).expect("loads");
-    let cache = crate::kernels::KvCache::new(&compute, &model.kv_shape(), 8);
+    let cache = crate::kernels::KvCache::new(&compute, &model.kv_shape(), 8).expect("room");
     let limits = crate::scheduler::Limits { max_batch_tokens: 64, max_sequences: 4 };
     let scheduler = crate::scheduler::Scheduler::new(limits, 8);
     let runner = runner::Runner::new(Box::new(Broken(model)), cache, opened.config().vocab_size);
