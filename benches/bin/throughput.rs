@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Instant;
 
 use clap::Parser;
-use forii_core::engine::{ChatEngine, TokenRequest, TokenStream};
+use forii_core::engine::{ChatEngine, TokenEvent, TokenRequest, TokenStream};
 use forii_core::sampling::{SamplingParams, TokenId};
 use forii_examples::{EngineArgs, Outcome, exit};
 use serde::Serialize;
@@ -85,23 +85,23 @@ fn measure(args: &Args, generate: usize, engine: &ChatEngine, random: &mut Rando
                 .collect()
         })
         .collect();
-    let mut params = SamplingParams::default();
-    params.temperature = 0.0;
+    let params = SamplingParams::greedy().ignore_eos(true);
     let start = Instant::now();
     let streams = prompts.into_iter().map(|prompt| {
         engine.stream_tokens(TokenRequest {
             prompt,
             params: params.clone(),
-            max_tokens: generate,
-            ignore_eos: true,
+            max_tokens: Some(generate),
         })
     });
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     let listen = |stream: TokenStream| -> Result<Vec<f64>, String> {
-        let arrivals = stream.map(|event| event.map(|_| start.elapsed().as_secs_f64()));
-        let arrivals = arrivals
-            .collect::<Result<Vec<f64>, _>>()
-            .map_err(|e| e.to_string())?;
+        let mut arrivals = Vec::with_capacity(generate);
+        for event in stream {
+            if let TokenEvent::Token { .. } = event.map_err(|error| error.to_string())? {
+                arrivals.push(start.elapsed().as_secs_f64());
+            }
+        }
         match arrivals.len() == generate {
             true => Ok(arrivals),
             false => Err(format!(

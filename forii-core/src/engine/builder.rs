@@ -151,10 +151,8 @@ impl EngineBuilder {
         let runner = Runner::new(model, cache, config.vocab_size);
         let worker = Handle::spawn(scheduler, runner, Arc::clone(&gauges))
             .map_err(|source| setting("threads", format!("the engine's thread cannot start: {source}")))?;
-        let generation = config.generation.clone();
-        let vocab_size = config.vocab_size;
-        let shared =
-            Shared { worker, tokenizer, template, generation, vocab_size, context_len, num_blocks, gauges };
+        let config = config.clone();
+        let shared = Shared { worker, tokenizer, template, config, context_len, num_blocks, gauges };
         Ok(ChatEngine { shared: Arc::new(shared) })
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use forii_sampling::SamplingParams;
 
 use crate::chat::{ChatRequest, ChatResponse};
-use crate::checkpoint::config::GenerationDefaults;
+use crate::checkpoint::config::{GenerationDefaults, ModelConfig};
 use crate::error::{ChatError, RequestError, TemplateError};
 use crate::scheduler::blocks_for;
 use crate::template::{ChatTemplate, TemplateInput};
@@ -43,8 +43,7 @@ struct Shared {
     worker: Handle,
     tokenizer: Tokenizer,
     template: Result<ChatTemplate, TemplateError>,
-    generation: GenerationDefaults,
-    vocab_size: usize,
+    config: ModelConfig,
     context_len: usize,
     num_blocks: usize,
     gauges: Arc<Gauges>,
@@ -73,7 +72,7 @@ impl ChatEngine {
             variables: &request.template_variables,
         })?;
         let prompt = shared.tokenizer.encode_prompt(&prompt);
-        let params = request.sampling.unwrap_or_else(|| default_params(&shared.generation));
+        let params = request.sampling.unwrap_or_else(|| default_params(&shared.config.generation));
         let tokens = self.stream_tokens(TokenRequest { prompt, params, max_tokens: request.max_tokens })?;
         Ok(ChatStream::new(tokens, OutputState::new(&shared.tokenizer, request.stop)))
     }
@@ -104,7 +103,7 @@ impl ChatEngine {
         if prompt_len == 0 {
             return Err(invalid("prompt", "it is empty"));
         }
-        if let Some(token) = request.prompt.iter().find(|&&t| t as usize >= shared.vocab_size) {
+        if let Some(token) = request.prompt.iter().find(|&&t| t as usize >= shared.config.vocab_size) {
             return Err(invalid("prompt", format!("the token {token} is outside the vocabulary")));
         }
         if prompt_len >= shared.context_len {
@@ -122,7 +121,7 @@ impl ChatEngine {
         }
         let eos = shared.tokenizer.eos_token_ids();
         let (submission, stream) =
-            Submission::new(request, max_tokens, shared.vocab_size, eos, shared.worker.stopped())?;
+            Submission::new(request, max_tokens, shared.config.vocab_size, eos, shared.worker.stopped())?;
         shared.worker.submit(submission)?;
         Ok(stream)
     }
@@ -135,6 +134,11 @@ impl ChatEngine {
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.shared.tokenizer
+    }
+
+    /// The model's shape and constants.
+    pub fn config(&self) -> &ModelConfig {
+        &self.shared.config
     }
 
     /// Tokens that prompt and answer may have together.

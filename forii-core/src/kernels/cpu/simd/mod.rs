@@ -26,7 +26,6 @@ pub(super) mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-pub(super) mod attention;
 pub(super) mod dense;
 mod disjoint;
 pub(super) mod format;
