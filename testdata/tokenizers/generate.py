@@ -8,6 +8,7 @@ Every golden file holds, for each line of texts.jsonl, the ids that transformers
 "parse" without special tokens.
 """
 
+import collections
 import json
 import pathlib
 import sys
@@ -126,17 +127,13 @@ def save(folder, backend, with_decoded=True):
     write_ids(folder / "ids.json", PreTrainedTokenizerFast(tokenizer_file=str(path)), with_decoded)
 
 
-def corpus():
-    # Enough repetition for merges: the texts of the test and this script.
-    return TEXTS * 2 + pathlib.Path(__file__).read_text(encoding="utf-8").splitlines(keepends=True)
-
-
 def tiny_byte_level(name, pre_tokenizer, ignore_merges=False):
     backend = Tokenizer(models.BPE(ignore_merges=ignore_merges))
     backend.pre_tokenizer = pre_tokenizer
     backend.decoder = decoders.ByteLevel()
+    # Twice, so that everything is seen often enough to be merged.
     backend.train_from_iterator(
-        corpus(),
+        TEXTS * 2,
         trainers.BpeTrainer(
             vocab_size=590,
             special_tokens=SPECIAL,
@@ -154,7 +151,13 @@ def sentencepiece_vocabulary():
     trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     # Pieces never span words, as in SentencePiece's training.
     trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
-    trained.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=330, limit_alphabet=120, show_progress=False))
+    counts = collections.Counter("▁" + "".join(TEXTS).replace(" ", "▁"))
+    # Ties broken by the character, so that every run yields the same.
+    alphabet = [char for char, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:120]
+    trained.train_from_iterator(
+        TEXTS * 2,
+        trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, limit_alphabet=120, show_progress=False),
+    )
     by_id = sorted(trained.get_vocab().items(), key=lambda item: item[1])
     merged = [token for token, _ in by_id if len(token) > 1]
     characters = [token for token, _ in by_id if len(token) == 1]
@@ -203,7 +206,7 @@ def tiny_flags():
     backend.pre_tokenizer = PRE_TOKENIZERS["gpt-2"]
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(
-        corpus(),
+        TEXTS * 2,
         trainers.BpeTrainer(
             vocab_size=400,
             special_tokens=SPECIAL,

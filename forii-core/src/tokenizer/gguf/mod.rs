@@ -91,7 +91,7 @@ enum Family {
     SentencePiece,
 }
 
-/// How a family treats text; the model still without what both families share.
+/// What the families do differently.
 struct Rules {
     model: BpeBuilder,
     normalizer: Option<NormalizerWrapper>,
