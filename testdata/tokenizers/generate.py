@@ -8,6 +8,7 @@ Every golden file holds, for each line of texts.jsonl, the ids that transformers
 "parse" without special tokens.
 """
 
+import collections
 import json
 import pathlib
 import sys
@@ -18,6 +19,8 @@ from transformers.tokenization_utils_base import generate_merges
 
 HERE = pathlib.Path(__file__).parent
 TEXTS = [json.loads(line) for line in (HERE / "texts.jsonl").read_text(encoding="utf-8").split("\n") if line]
+# What the tiny vocabularies are trained on: not the long words, which would fill them; twice, so that merges are found.
+CORPUS = [text for text in TEXTS if len(text) <= 120] * 2
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -126,17 +129,12 @@ def save(folder, backend, with_decoded=True):
     write_ids(folder / "ids.json", PreTrainedTokenizerFast(tokenizer_file=str(path)), with_decoded)
 
 
-def corpus():
-    # Enough repetition for merges: the texts of the test and this script.
-    return TEXTS * 2 + pathlib.Path(__file__).read_text(encoding="utf-8").splitlines(keepends=True)
-
-
 def tiny_byte_level(name, pre_tokenizer, ignore_merges=False):
     backend = Tokenizer(models.BPE(ignore_merges=ignore_merges))
     backend.pre_tokenizer = pre_tokenizer
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(
-        corpus(),
+        CORPUS,
         trainers.BpeTrainer(
             vocab_size=590,
             special_tokens=SPECIAL,
@@ -150,11 +148,19 @@ def tiny_byte_level(name, pre_tokenizer, ignore_merges=False):
 
 def sentencepiece_vocabulary():
     """Tokens and scores in SentencePiece's order: specials, bytes, merged pieces by rank, characters."""
+    # llama.cpp takes any piece that looks like a special token for one: let none be learned.
+    texts = [text for text in CORPUS if "<" not in text]
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     # Pieces never span words, as in SentencePiece's training.
     trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
-    trained.train_from_iterator(corpus(), trainers.BpeTrainer(vocab_size=330, limit_alphabet=120, show_progress=False))
+    counts = collections.Counter("▁" + "".join(texts).replace(" ", "▁"))
+    # Ties broken by the character, so that every run yields the same.
+    alphabet = [char for char, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][:120]
+    trained.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=330, initial_alphabet=alphabet, limit_alphabet=120, show_progress=False),
+    )
     by_id = sorted(trained.get_vocab().items(), key=lambda item: item[1])
     merged = [token for token, _ in by_id if len(token) > 1]
     characters = [token for token, _ in by_id if len(token) == 1]
@@ -203,7 +209,7 @@ def tiny_flags():
     backend.pre_tokenizer = PRE_TOKENIZERS["gpt-2"]
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(
-        corpus(),
+        CORPUS,
         trainers.BpeTrainer(
             vocab_size=400,
             special_tokens=SPECIAL,

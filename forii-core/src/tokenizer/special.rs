@@ -1,7 +1,7 @@
 //! Finding added tokens in text: special ones only where they may be, user-defined ones always.
 //! The matching rules (leftmost longest, the flags, two stages) are those of the tokenizers crate.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
@@ -195,6 +195,34 @@ impl AddedTokens {
             done = end;
         }
         found
+    }
+}
+
+/// The spellings of special tokens, quick to say no: asked about every merge of a vocabulary.
+pub(super) struct SpecialSpellings<'a> {
+    spellings: HashSet<&'a str>,
+    /// Whether any has so many bytes.
+    lengths: Vec<bool>,
+}
+
+impl<'a> SpecialSpellings<'a> {
+    pub(super) fn new(added: &'a [AddedToken]) -> Self {
+        let special = added.iter().filter(|token| token.special);
+        let spellings: HashSet<&str> = special.map(|token| token.content.as_str()).collect();
+        let mut lengths = Vec::new();
+        for spelling in &spellings {
+            lengths.resize(lengths.len().max(spelling.len() + 1), false);
+            lengths[spelling.len()] = true;
+        }
+        Self { spellings, lengths }
+    }
+
+    /// Whether the merge of `left` and `right` starts from a special token or leads to one.
+    pub(super) fn has_merge(&self, left: &str, right: &str) -> bool {
+        let known = |length: usize| self.lengths.get(length) == Some(&true);
+        (known(left.len()) && self.spellings.contains(left))
+            || (known(right.len()) && self.spellings.contains(right))
+            || (known(left.len() + right.len()) && self.spellings.contains([left, right].concat().as_str()))
     }
 }
 

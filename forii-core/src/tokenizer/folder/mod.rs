@@ -4,7 +4,7 @@
 mod file;
 mod steps;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use forii_sampling::TokenId;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,7 @@ use tokenizers::models::bpe::{BPE, Merges, Vocab};
 
 use super::Parts;
 use super::ending::eos_token_ids;
-use super::special::{AddedToken, AddedTokens};
+use super::special::{AddedToken, AddedTokens, SpecialSpellings};
 use super::table::{Kind, Spelling, TokenTable, byte_token};
 use file::{AddedTokenEntry, MergeTable, ModelOutline, ModelTables, Outline, Tables, VocabTable};
 use steps::Decoding;
@@ -286,19 +286,7 @@ fn keep_merges(
             ));
         }
     }
-    let special: HashSet<&str> = added
-        .iter()
-        .filter(|token| token.special)
-        .map(|token| token.content.as_str())
-        .collect();
-    let mut joined = String::new();
-    merges.retain(|(left, right)| {
-        joined.clear();
-        joined.push_str(left);
-        joined.push_str(&right[prefix.len()..]);
-        ![left, right, &joined]
-            .iter()
-            .any(|token| special.contains(token.as_str()))
-    });
+    let special = SpecialSpellings::new(added);
+    merges.retain(|(left, right)| !special.has_merge(left, &right[prefix.len()..]));
     Ok(merges)
 }

@@ -1,23 +1,16 @@
 //! The merges of a GGUF file's vocabulary: as listed, or as its scores imply.
 
-use std::collections::HashSet;
-
 use tokenizers::models::bpe::{Merges, Vocab};
 
 use super::TokenType;
-use crate::tokenizer::special::AddedToken;
+use crate::tokenizer::special::{AddedToken, SpecialSpellings};
 
 /// The merges that the file lists, but for those that lead to a special token.
 pub(super) fn from_file(merges: Vec<String>, added: &[AddedToken], longest: usize) -> Result<Merges, String> {
     if merges.is_empty() {
         return Err("there are no merges (tokenizer.ggml.merges)".to_owned());
     }
-    let special: HashSet<&str> = added
-        .iter()
-        .filter(|token| token.special)
-        .map(|token| token.content.as_str())
-        .collect();
-    let mut joined = String::new();
+    let special = SpecialSpellings::new(added);
     let mut pairs = Merges::with_capacity(merges.len());
     for (index, merge) in merges.into_iter().enumerate() {
         // The first byte belongs to a spelling, even where it is a space.
@@ -31,13 +24,12 @@ pub(super) fn from_file(merges: Vec<String>, added: &[AddedToken], longest: usiz
                 "merge {index} ('{merge}') is not two tokens with a space between"
             ));
         };
-        joined.clear();
-        joined.push_str(left);
-        joined.push_str(right);
-        if joined.len() > longest {
-            return Err(format!("merge {index} leads to '{joined}', which is not a token"));
+        if left.len() + right.len() > longest {
+            return Err(format!(
+                "merge {index} leads to '{left}{right}', which is not a token"
+            ));
         }
-        if special.contains(joined.as_str()) || special.contains(left) || special.contains(right) {
+        if special.has_merge(left, right) {
             continue;
         }
         pairs.push((left.to_owned(), right.to_owned()));

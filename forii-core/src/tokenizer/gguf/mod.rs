@@ -3,6 +3,8 @@
 
 mod merges;
 
+use std::collections::hash_map::Entry;
+
 use forii_sampling::TokenId;
 use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
@@ -89,7 +91,7 @@ enum Family {
     SentencePiece,
 }
 
-/// How a family treats text; the model still without what both families share.
+/// What the families do differently.
 struct Rules {
     model: BpeBuilder,
     normalizer: Option<NormalizerWrapper>,
@@ -120,23 +122,24 @@ pub(super) fn build(mut vocab: GgufVocab) -> Result<Parts, String> {
     let table = table(&tokens, &types, family);
     let added = added_tokens(&tokens, &types);
     let (add_bos_token, add_eos_token) = (vocab.add_bos_token, vocab.add_eos_token);
+    let spelled = |id: Option<TokenId>| id.map(|id| (id, tokens[id as usize].clone()));
+    let (bos, eos) = (spelled(named.bos), spelled(named.eos));
     let rules = match family {
-        Family::ByteLevel => byte_level(vocab, &tokens, &types, &added)?,
-        Family::SentencePiece => sentencepiece(vocab, &tokens, &types, &added, named.unknown)?,
+        Family::ByteLevel => byte_level(vocab, tokens, &types, &added)?,
+        Family::SentencePiece => sentencepiece(vocab, tokens, &types, &added, named.unknown)?,
     };
     let model = rules
         .model
         .build()
         .map_err(|error| format!("the merges do not fit the tokens: {error}"))?;
     let added = AddedTokens::new(added, |content| Ok(content.to_owned()))?;
-    let spelled = |id: Option<TokenId>| id.map(|id| (id, tokens[id as usize].clone()));
     let special_id = |token: &str| added.id(token).filter(|&id| table.is_special(id));
     Ok(Parts {
         eos_token_ids: eos_token_ids(named.eos.into_iter().chain(named.eot), special_id),
-        add_bos: add_bos_token.unwrap_or(rules.add_bos) && named.bos.is_some(),
-        add_eos: add_eos_token.unwrap_or(false) && named.eos.is_some(),
-        bos: spelled(named.bos),
-        eos: spelled(named.eos),
+        add_bos: add_bos_token.unwrap_or(rules.add_bos) && bos.is_some(),
+        add_eos: add_eos_token.unwrap_or(false) && eos.is_some(),
+        bos,
+        eos,
         strip_leading_space: rules.strip_leading_space,
         normalizer: rules.normalizer,
         word_steps: rules.word_steps,
@@ -148,13 +151,13 @@ pub(super) fn build(mut vocab: GgufVocab) -> Result<Parts, String> {
 
 fn byte_level(
     vocab: GgufVocab,
-    tokens: &[String],
+    tokens: Vec<String>,
     types: &[TokenType],
     added: &[AddedToken],
 ) -> Result<Rules, String> {
     let split = pretokenizers::by_name(vocab.pre.as_deref())?;
+    let merges = merges::from_file(vocab.merges, added, longest(&tokens))?;
     let vocabulary = vocabulary(tokens, types, None)?;
-    let merges = merges::from_file(vocab.merges, added, longest(tokens))?;
     Ok(Rules {
         model: BPE::builder()
             .vocab_and_merges(vocabulary, merges)
@@ -168,15 +171,15 @@ fn byte_level(
 
 fn sentencepiece(
     vocab: GgufVocab,
-    tokens: &[String],
+    tokens: Vec<String>,
     types: &[TokenType],
     added: &[AddedToken],
     unknown: Option<TokenId>,
 ) -> Result<Rules, String> {
-    let vocabulary = vocabulary(tokens, types, unknown)?;
+    let vocabulary = vocabulary(tokens.clone(), types, unknown)?;
     let merges = match (vocab.merges.is_empty(), vocab.scores.is_empty()) {
-        (false, _) => merges::from_file(vocab.merges, added, longest(tokens))?,
-        (true, false) => merges::from_scores(tokens, types, &vocab.scores, &vocabulary),
+        (false, _) => merges::from_file(vocab.merges, added, longest(&tokens))?,
+        (true, false) => merges::from_scores(&tokens, types, &vocab.scores, &vocabulary),
         (true, true) => return Err("there are neither merges nor scores to derive them from".to_owned()),
     };
     let mut model = BPE::builder()
@@ -316,18 +319,28 @@ fn added_tokens(tokens: &[String], types: &[TokenType]) -> Vec<AddedToken> {
 
 /// What the merges work with: all tokens but the special ones, which no text may lead to. `unknown`
 /// stays, for text that nothing else stands for.
-fn vocabulary(tokens: &[String], types: &[TokenType], unknown: Option<TokenId>) -> Result<Vocab, String> {
+fn vocabulary(tokens: Vec<String>, types: &[TokenType], unknown: Option<TokenId>) -> Result<Vocab, String> {
     let mut vocabulary = Vocab::default();
     vocabulary.reserve(tokens.len());
-    for (id, token) in tokens.iter().enumerate() {
-        if let Some(other) = vocabulary.insert(token.clone(), id as TokenId) {
-            return Err(format!("the tokens {other} and {id} are both '{token}'"));
+    let mut special = Vec::new();
+    for (id, (token, kind)) in tokens.into_iter().zip(types).enumerate() {
+        let id = id as TokenId;
+        if kind.is_special() && unknown != Some(id) {
+            special.push(token.clone());
         }
+        match vocabulary.entry(token) {
+            Entry::Vacant(entry) => entry.insert(id),
+            Entry::Occupied(entry) => {
+                return Err(format!(
+                    "the tokens {} and {id} are both '{}'",
+                    entry.get(),
+                    entry.key()
+                ));
+            }
+        };
     }
-    for (id, (token, kind)) in tokens.iter().zip(types).enumerate() {
-        if kind.is_special() && unknown != Some(id as TokenId) {
-            vocabulary.remove(token);
-        }
+    for token in special {
+        vocabulary.remove(&token);
     }
     Ok(vocabulary)
 }
