@@ -10,6 +10,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout as TensorLayout};
@@ -77,14 +78,14 @@ impl Cpu {
         bias: Option<&FlexTensor>,
         residual: Option<&FlexTensor>,
     ) -> FlexTensor {
-        let (bias, residual) = (bias.map(quant_matmul::floats), residual.map(quant_matmul::floats));
+        let (bias, residual) = (bias.map(floats), residual.map(floats));
         let terms = quant_matmul::Terms {
             bias: bias.as_deref(),
             residual: residual.as_deref(),
         };
-        let x = quant_matmul::floats(x);
+        let x = floats(x);
         let out = quant_matmul::product(self, layout, weights.bytes(), &x, terms);
-        quant_matmul::tensor(out, x.len() / layout.cols, layout.rows)
+        tensor(out, x.len() / layout.cols, layout.rows)
     }
 
     /// Rows of a table.
@@ -95,7 +96,7 @@ impl Cpu {
         layout: &Layout,
     ) -> FlexTensor {
         let out = quant_matmul::rows(self, layout, weights.bytes(), ids);
-        quant_matmul::tensor(out, ids.len(), layout.cols)
+        tensor(out, ids.len(), layout.cols)
     }
 }
 
@@ -155,4 +156,18 @@ pub(in crate::kernels) fn attention(
     batch: &Batch,
 ) -> Tensor<2> {
     todo!()
+}
+
+/// The floats of a tensor, copied only where they do not lie one after another.
+fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice() {
+        Some(floats) => Cow::Borrowed(floats),
+        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// A tensor `[lines, len]` that owns these floats.
+fn tensor(floats: Vec<f32>, lines: usize, len: usize) -> FlexTensor {
+    let layout = TensorLayout::contiguous([lines, len].into());
+    FlexTensor::new(Bytes::from_elems(floats), layout, DType::F32)
 }
