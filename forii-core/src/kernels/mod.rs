@@ -35,6 +35,16 @@ pub fn linear(compute: &Compute, x: Tensor<2>, weight: &Matrix, bias: Option<&Te
     reference::linear(x, weight, bias, None)
 }
 
+/// Made-up activations `[columns, len]`, so that a benchmark need not name burn.
+#[doc(hidden)]
+pub fn activations(compute: &Compute, columns: usize, len: usize) -> Tensor<2> {
+    let values = (0..columns * len).map(|i| (i as f32 * 0.37).sin()).collect();
+    Tensor::from_data(
+        burn::tensor::TensorData::new::<f32, _>(values, [columns, len]),
+        compute.device(),
+    )
+}
+
 /// `residual + x · wᵀ`: `[n, cols], [n, rows] → [n, rows]`.
 pub fn linear_add(compute: &Compute, x: Tensor<2>, weight: &Matrix, residual: Tensor<2>) -> Tensor<2> {
     #[cfg(feature = "cpu")]

@@ -12,6 +12,7 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::flex::{FlexTensor, Layout as TensorLayout};
@@ -82,14 +83,14 @@ impl Cpu {
         bias: Option<&FlexTensor>,
         residual: Option<&FlexTensor>,
     ) -> FlexTensor {
-        let (bias, residual) = (bias.map(quant_matmul::floats), residual.map(quant_matmul::floats));
+        let (bias, residual) = (bias.map(floats), residual.map(floats));
         let terms = quant_matmul::Terms {
             bias: bias.as_deref(),
             residual: residual.as_deref(),
         };
-        let x = quant_matmul::floats(x);
+        let x = floats(x);
         let out = quant_matmul::product(self, layout, weights.bytes(), &x, terms);
-        quant_matmul::tensor(out, x.len() / layout.cols, layout.rows)
+        tensor(out, x.len() / layout.cols, layout.rows)
     }
 
     /// Rows of a table.
@@ -100,7 +101,7 @@ impl Cpu {
         layout: &Layout,
     ) -> FlexTensor {
         let out = quant_matmul::rows(self, layout, weights.bytes(), ids);
-        quant_matmul::tensor(out, ids.len(), layout.cols)
+        tensor(out, ids.len(), layout.cols)
     }
 }
 
@@ -137,4 +138,18 @@ pub(in crate::kernels) fn embedding(compute: &Compute, table: &Matrix, ids: &[u3
         layout,
         compute.cpu(),
     ))
+}
+
+/// The floats of a tensor, copied only where they do not lie one after another.
+fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
+    match tensor.as_slice() {
+        Some(floats) => Cow::Borrowed(floats),
+        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// A tensor `[lines, len]` that owns these floats.
+fn tensor(floats: Vec<f32>, lines: usize, len: usize) -> FlexTensor {
+    let layout = TensorLayout::contiguous([lines, len].into());
+    FlexTensor::new(Bytes::from_elems(floats), layout, DType::F32)
 }

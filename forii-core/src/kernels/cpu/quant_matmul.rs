@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use burn::backend::flex::{FlexTensor, Layout as TensorLayout};
-
 use super::Cpu;
 use super::pack::Layout;
 use super::pool::Band;
@@ -116,22 +114,4 @@ pub(super) fn rows(cpu: &Cpu, layout: &Layout, weights: &[u8], ids: &[u32]) -> V
         }
     });
     out
-}
-
-/// The floats of a tensor, copied only where they do not lie one after another.
-pub(super) fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
-    match tensor.as_slice() {
-        Some(floats) => Cow::Borrowed(floats),
-        None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
-    }
-}
-
-/// A tensor `[lines, len]` that owns these floats.
-pub(super) fn tensor(floats: Vec<f32>, lines: usize, len: usize) -> FlexTensor {
-    let layout = TensorLayout::contiguous([lines, len].into());
-    FlexTensor::new(
-        burn::tensor::Bytes::from_elems(floats),
-        layout,
-        burn::tensor::DType::F32,
-    )
 }

@@ -272,7 +272,7 @@ fn block_tile<I: Isa, F: Format, const N: usize>(
     }
 }
 
-const AHEAD: usize = 2048;
+const AHEAD: usize = 6144;
 
 #[inline(always)]
 fn block<I: Isa, F: Format, const N: usize>(
@@ -284,13 +284,19 @@ fn block<I: Isa, F: Format, const N: usize>(
     part: usize,
     acc: &mut [I::Floats; N],
 ) {
-    let half = |h: usize| -> [I::Codes; 4] {
-        std::array::from_fn(
-            #[inline(always)]
-            |g| F::group(isa, codes, 4 * h + g, part),
-        )
-    };
-    let (low, high) = (half(0), half(1));
+    // Written out, as closures and iterators are not always inlined, and then all speed is gone.
+    let low = [
+        F::group(isa, codes, 0, part),
+        F::group(isa, codes, 1, part),
+        F::group(isa, codes, 2, part),
+        F::group(isa, codes, 3, part),
+    ];
+    let high = [
+        F::group(isa, codes, 4, part),
+        F::group(isa, codes, 5, part),
+        F::group(isa, codes, 6, part),
+        F::group(isa, codes, 7, part),
+    ];
     if F::SUBS == 1 {
         let scale = F::scale(isa, scales, head, 0, part);
         for c in 0..N {
