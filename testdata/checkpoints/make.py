@@ -96,7 +96,7 @@ MODELS = {
     # llama.cpp reads this as Llama and has no window for it.
     "mistral": (dict(model_type="mistral", sliding_window=16), False),
     "qwen2": (dict(model_type="qwen2", tie_word_embeddings=True), True),
-    "qwen3": (dict(model_type="qwen3", tie_word_embeddings=True), True),
+    "qwen3": (dict(model_type="qwen3", tie_word_embeddings=True, rms_norm_eps=1e-2), True),
     # Six to a pattern, as llama.cpp has it: the sixth layer sees everything.
     "gemma3": (
         dict(model_type="gemma3_text", num_hidden_layers=7, intermediate_size=32, num_attention_heads=2,
