@@ -46,12 +46,26 @@ impl Base {
         if !bytes.starts_with(b"_logits_") || bytes.len() < 20 {
             return Err("the base file does not start as llama-perplexity writes it".into());
         }
-        let int = |at: usize| bytes[at..at + 4].try_into().map(i32::from_le_bytes).map(|v| v as usize);
+        let int = |at: usize| {
+            bytes[at..at + 4]
+                .try_into()
+                .map(i32::from_le_bytes)
+                .map(|v| v as usize)
+        };
         let (chunk_len, vocab, chunks) = (int(8)?, int(12)?, int(16)?);
-        let base = Self { bytes, chunk_len, vocab, chunks };
+        let base = Self {
+            bytes,
+            chunk_len,
+            vocab,
+            chunks,
+        };
         let expected = base.row_start(chunks, 0);
         if base.bytes.len() < expected {
-            return Err(format!("the base file has {} bytes, expected {expected}", base.bytes.len()).into());
+            return Err(format!(
+                "the base file has {} bytes, expected {expected}",
+                base.bytes.len()
+            )
+            .into());
         }
         Ok(base)
     }
@@ -63,7 +77,12 @@ impl Base {
 
     fn token(&self, chunk: usize, index: usize) -> u32 {
         let at = 20 + 4 * (chunk * self.chunk_len + index);
-        u32::from_le_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]])
+        u32::from_le_bytes([
+            self.bytes[at],
+            self.bytes[at + 1],
+            self.bytes[at + 2],
+            self.bytes[at + 3],
+        ])
     }
 
     fn row_start(&self, chunk: usize, row: usize) -> usize {
@@ -78,7 +97,10 @@ impl Base {
         let float = |at: usize| f32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]]);
         let (scale, min) = (float(0), float(4));
         let codes = row[8..].as_chunks::<2>().0;
-        codes[..self.vocab].iter().map(|&code| min + scale * f32::from(u16::from_le_bytes(code))).collect()
+        codes[..self.vocab]
+            .iter()
+            .map(|&code| min + scale * f32::from(u16::from_le_bytes(code)))
+            .collect()
     }
 }
 
@@ -104,14 +126,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut cache = KvCache::new(&compute, &model.kv_shape(), num_blocks)?;
     let mut sums = Sums::default();
     for chunk in 0..base.chunks {
-        let tokens: Vec<u32> = (0..base.chunk_len).map(|index| base.token(chunk, index)).collect();
+        let tokens: Vec<u32> = (0..base.chunk_len)
+            .map(|index| base.token(chunk, index))
+            .collect();
         let mut start = 0;
         while start < base.chunk_len - 1 {
             let end = (start + args.step).min(base.chunk_len - 1);
             let scores = forward(&*model, &mut cache, &tokens, start..end, num_blocks)?;
             for (position, row) in (start..end).zip(scores.chunks_exact(base.vocab)) {
                 if position >= base.first() {
-                    compare(&mut sums, row, &base.log_probs(chunk, position), tokens[position + 1] as usize);
+                    compare(
+                        &mut sums,
+                        row,
+                        &base.log_probs(chunk, position),
+                        tokens[position + 1] as usize,
+                    );
                 }
             }
             start = end;
@@ -143,12 +172,19 @@ fn forward(
     let batch = Batch {
         tokens: tokens[range.clone()].to_vec(),
         positions: range.clone().map(|position| position as u32).collect(),
-        spans: vec![Span { tokens: 0..len, context: range.start, table: 0..num_blocks }],
+        spans: vec![Span {
+            tokens: 0..len,
+            context: range.start,
+            table: 0..num_blocks,
+        }],
         block_tables: (0..num_blocks as u32).collect(),
         outputs: (0..len as u32).collect(),
     };
     let scores = model.forward(&batch, cache);
-    scores.into_data().into_vec::<f32>().map_err(|error| format!("{error:?}").into())
+    scores
+        .into_data()
+        .into_vec::<f32>()
+        .map_err(|error| format!("{error:?}").into())
 }
 
 fn compare(sums: &mut Sums, scores: &[f32], theirs: &[f32], next: usize) {
@@ -160,11 +196,16 @@ fn compare(sums: &mut Sums, scores: &[f32], theirs: &[f32], next: usize) {
     sums.agree += usize::from(argmax(scores) == argmax(theirs));
     sums.difference += difference;
     sums.largest = sums.largest.max(difference);
-    sums.kl += (0..scores.len()).map(|t| ours(t).exp() * (ours(t) - f64::from(theirs[t]))).sum::<f64>();
+    sums.kl += (0..scores.len())
+        .map(|t| ours(t).exp() * (ours(t) - f64::from(theirs[t])))
+        .sum::<f64>();
     sums.ours -= ours(next);
     sums.theirs -= f64::from(theirs[next]);
 }
 
 fn argmax(values: &[f32]) -> usize {
-    values.iter().enumerate().fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
+    values
+        .iter()
+        .enumerate()
+        .fold(0, |best, (i, v)| if *v > values[best] { i } else { best })
 }

@@ -97,7 +97,7 @@ fn measure(args: &Args, generate: usize, engine: &ChatEngine, random: &mut Rando
     let streams = streams.collect::<Result<Vec<_>, _>>()?;
     let listen = |stream: TokenStream| -> Result<Vec<f64>, String> {
         let mut arrivals = Vec::with_capacity(generate);
-        for event in stream {
+        for event in stream.blocking() {
             if let TokenEvent::Token { .. } = event.map_err(|error| error.to_string())? {
                 arrivals.push(start.elapsed().as_secs_f64());
             }

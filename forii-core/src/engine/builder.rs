@@ -36,7 +36,10 @@ pub struct EngineBuilder {
 
 impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineBuilder").field("source", &self.source).field("device", &self.device).finish_non_exhaustive()
+        f.debug_struct("EngineBuilder")
+            .field("source", &self.source)
+            .field("device", &self.device)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,13 +125,17 @@ impl EngineBuilder {
         self.check()?;
         let path = hub::resolve(&self.source, &mut *self.progress)?;
         let checkpoint = checkpoint::open(&path)?;
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
+        let threads = self
+            .threads
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
         let compute = Compute::new(self.device, threads)?;
         // Building a large vocabulary takes as long as packing the weights: do both at once.
         let (tokenizer, model) = thread::scope(|scope| {
             let tokenizer = scope.spawn(|| checkpoint.tokenizer());
             let model = models::load(&*checkpoint, &compute);
-            let tokenizer = tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let tokenizer = tokenizer
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (tokenizer, model)
         });
         let (tokenizer, model) = (tokenizer?, model?);
@@ -141,10 +148,16 @@ impl EngineBuilder {
         // The last token needs no slot: it is never computed.
         let context_len = context.min(num_blocks * BLOCK_LEN + 1);
         if self.context_len.is_some_and(|wanted| wanted > context_len) {
-            return Err(setting("context_len", format!("the cache holds {context_len} tokens; raise cache_bytes")));
+            return Err(setting(
+                "context_len",
+                format!("the cache holds {context_len} tokens; raise cache_bytes"),
+            ));
         }
         let cache = KvCache::new(&compute, &shape, num_blocks)?;
-        let limits = Limits { max_batch_tokens: self.max_batch_tokens, max_sequences: self.max_sequences };
+        let limits = Limits {
+            max_batch_tokens: self.max_batch_tokens,
+            max_sequences: self.max_sequences,
+        };
         let gauges = Arc::new(Gauges::default());
         let scheduler = Scheduler::new(limits, num_blocks);
         gauges.set_counts(&scheduler.counts());
@@ -152,8 +165,18 @@ impl EngineBuilder {
         let worker = Handle::spawn(scheduler, runner, Arc::clone(&gauges))
             .map_err(|source| setting("threads", format!("the engine's thread cannot start: {source}")))?;
         let config = config.clone();
-        let shared = Shared { worker, tokenizer, template, config, context_len, num_blocks, gauges };
-        Ok(ChatEngine { shared: Arc::new(shared) })
+        let shared = Shared {
+            worker,
+            tokenizer,
+            template,
+            config,
+            context_len,
+            num_blocks,
+            gauges,
+        };
+        Ok(ChatEngine {
+            shared: Arc::new(shared),
+        })
     }
 
     fn check(&self) -> Result<(), LoadError> {
@@ -167,7 +190,10 @@ impl EngineBuilder {
             return Err(setting(name, "it is 0, and must be at least 1".to_owned()));
         }
         if self.max_batch_tokens < self.max_sequences {
-            let problem = format!("it is below max_sequences ({}): some streams would stall", self.max_sequences);
+            let problem = format!(
+                "it is below max_sequences ({}): some streams would stall",
+                self.max_sequences
+            );
             return Err(setting("max_batch_tokens", problem));
         }
         Ok(())
@@ -179,7 +205,11 @@ impl EngineBuilder {
         checkpoint: &dyn Checkpoint,
         tokenizer: &Tokenizer,
     ) -> Result<Result<ChatTemplate, TemplateError>, LoadError> {
-        let Some(source) = self.chat_template.as_deref().or_else(|| checkpoint.chat_template()) else {
+        let Some(source) = self
+            .chat_template
+            .as_deref()
+            .or_else(|| checkpoint.chat_template())
+        else {
             return Ok(Err(TemplateError::Missing));
         };
         let tokens = TemplateTokens {
@@ -195,7 +225,10 @@ impl EngineBuilder {
         let bytes = self.cache_bytes.unwrap_or_else(|| free_memory() / 4);
         let num_blocks = wanted.min(bytes / bytes_per_block.max(1));
         if num_blocks == 0 {
-            return Err(setting("cache_bytes", format!("one cache block takes {bytes_per_block} bytes, given are {bytes}")));
+            return Err(setting(
+                "cache_bytes",
+                format!("one cache block takes {bytes_per_block} bytes, given are {bytes}"),
+            ));
         }
         Ok(num_blocks)
     }
@@ -208,7 +241,9 @@ fn setting(setting: &'static str, problem: String) -> LoadError {
 /// Bytes of memory that are free for the asking; 4 GiB where the system does not say.
 fn free_memory() -> usize {
     const UNKNOWN: usize = 4 << 30;
-    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return UNKNOWN };
+    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else {
+        return UNKNOWN;
+    };
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<usize>().ok());
     kib.map_or(UNKNOWN, |kib| kib * 1024)

@@ -23,7 +23,7 @@ use crate::tokenizer::Tokenizer;
 
 pub use builder::EngineBuilder;
 pub use stats::EngineStats;
-pub use stream::{BlockingChatStream, ChatStream, TokenEvent, TokenStream};
+pub use stream::{BlockingChatStream, BlockingTokenStream, ChatStream, TokenEvent, TokenStream};
 pub use submission::TokenRequest;
 
 use stats::Gauges;
@@ -72,9 +72,18 @@ impl ChatEngine {
             variables: &request.template_variables,
         })?;
         let prompt = shared.tokenizer.encode_prompt(&prompt);
-        let params = request.sampling.unwrap_or_else(|| default_params(&shared.config.generation));
-        let tokens = self.stream_tokens(TokenRequest { prompt, params, max_tokens: request.max_tokens })?;
-        Ok(ChatStream::new(tokens, OutputState::new(&shared.tokenizer, request.stop)))
+        let params = request
+            .sampling
+            .unwrap_or_else(|| default_params(&shared.config.generation));
+        let tokens = self.stream_tokens(TokenRequest {
+            prompt,
+            params,
+            max_tokens: request.max_tokens,
+        })?;
+        Ok(ChatStream::new(
+            tokens,
+            OutputState::new(&shared.tokenizer, request.stop),
+        ))
     }
 
     /// Answers a chat request.
@@ -103,11 +112,21 @@ impl ChatEngine {
         if prompt_len == 0 {
             return Err(invalid("prompt", "it is empty"));
         }
-        if let Some(token) = request.prompt.iter().find(|&&t| t as usize >= shared.config.vocab_size) {
-            return Err(invalid("prompt", format!("the token {token} is outside the vocabulary")));
+        if let Some(token) = request
+            .prompt
+            .iter()
+            .find(|&&t| t as usize >= shared.config.vocab_size)
+        {
+            return Err(invalid(
+                "prompt",
+                format!("the token {token} is outside the vocabulary"),
+            ));
         }
         if prompt_len >= shared.context_len {
-            return Err(RequestError::ContextLengthExceeded { context_len: shared.context_len, prompt_len });
+            return Err(RequestError::ContextLengthExceeded {
+                context_len: shared.context_len,
+                prompt_len,
+            });
         }
         let room = shared.context_len - prompt_len;
         let max_tokens = request.max_tokens.unwrap_or(room).min(room);
@@ -117,11 +136,19 @@ impl ChatEngine {
         // The last token is sampled but never computed, so it needs no slot.
         let needed = blocks_for(prompt_len + max_tokens - 1);
         if needed > shared.num_blocks {
-            return Err(RequestError::CacheTooSmall { needed, available: shared.num_blocks });
+            return Err(RequestError::CacheTooSmall {
+                needed,
+                available: shared.num_blocks,
+            });
         }
         let eos = shared.tokenizer.eos_token_ids();
-        let (submission, stream) =
-            Submission::new(request, max_tokens, shared.config.vocab_size, eos, shared.worker.stopped())?;
+        let (submission, stream) = Submission::new(
+            request,
+            max_tokens,
+            shared.config.vocab_size,
+            eos,
+            shared.worker.stopped(),
+        )?;
         shared.worker.submit(submission)?;
         Ok(stream)
     }
@@ -148,13 +175,22 @@ impl ChatEngine {
 }
 
 fn invalid(field: &str, problem: impl Into<String>) -> RequestError {
-    RequestError::Invalid { field: field.to_owned(), problem: problem.into() }
+    RequestError::Invalid {
+        field: field.to_owned(),
+        problem: problem.into(),
+    }
 }
 
 fn check_stop(stop: &[String]) -> Result<(), RequestError> {
     const MAX_STOPS: usize = 4;
     if stop.len() > MAX_STOPS {
-        return Err(invalid("stop", format!("{} strings are given, at most {MAX_STOPS} are allowed", stop.len())));
+        return Err(invalid(
+            "stop",
+            format!(
+                "{} strings are given, at most {MAX_STOPS} are allowed",
+                stop.len()
+            ),
+        ));
     }
     match stop.iter().position(String::is_empty) {
         Some(index) => Err(invalid(&format!("stop[{index}]"), "it is empty")),

@@ -13,7 +13,11 @@ pub(super) struct Runner {
 
 impl Runner {
     pub(super) fn new(model: Box<dyn Model>, cache: KvCache, vocab_size: usize) -> Self {
-        Self { model, cache, vocab_size }
+        Self {
+            model,
+            cache,
+            vocab_size,
+        }
     }
 
     /// Scores per sampled token.
@@ -33,7 +37,8 @@ impl Runner {
         }
         let scores = self.model.forward(&batch, &mut self.cache);
         let data = scores.into_data();
-        data.into_vec::<f32>().unwrap_or_else(|error| panic!("a model gives f32 scores: {error:?}"))
+        data.into_vec::<f32>()
+            .unwrap_or_else(|error| panic!("a model gives f32 scores: {error:?}"))
     }
 }
 
@@ -41,12 +46,20 @@ impl Runner {
 fn pack(plan: &StepPlan, scheduler: &Scheduler) -> Batch {
     let mut batch = Batch::default();
     for entry in &plan.entries {
-        let Some(sequence) = scheduler.sequence(entry.sequence) else { continue };
+        let Some(sequence) = scheduler.sequence(entry.sequence) else {
+            continue;
+        };
         let first = batch.tokens.len();
         let table = batch.block_tables.len();
-        batch.tokens.extend_from_slice(&sequence.tokens()[entry.start..entry.end]);
-        batch.positions.extend((entry.start..entry.end).map(|position| position as u32));
-        batch.block_tables.extend(sequence.blocks().iter().map(|block| block.0));
+        batch
+            .tokens
+            .extend_from_slice(&sequence.tokens()[entry.start..entry.end]);
+        batch
+            .positions
+            .extend((entry.start..entry.end).map(|position| position as u32));
+        batch
+            .block_tables
+            .extend(sequence.blocks().iter().map(|block| block.0));
         batch.spans.push(Span {
             tokens: first..batch.tokens.len(),
             context: entry.start,

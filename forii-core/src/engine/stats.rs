@@ -61,11 +61,13 @@ impl Gauges {
     pub(super) fn add_step(&self, generated: usize, elapsed: std::time::Duration) {
         self.generated_tokens.fetch_add(generated as u64, Relaxed);
         self.steps.fetch_add(1, Relaxed);
-        self.step_nanoseconds.fetch_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.step_nanoseconds
+            .fetch_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(super) fn add_prompt(&self, tokens: usize, cached: usize) {
-        self.prompt_tokens.fetch_add(tokens.saturating_sub(cached) as u64, Relaxed);
+        self.prompt_tokens
+            .fetch_add(tokens.saturating_sub(cached) as u64, Relaxed);
         self.cached_tokens.fetch_add(cached as u64, Relaxed);
     }
 

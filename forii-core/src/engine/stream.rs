@@ -42,7 +42,7 @@ pub enum TokenEvent {
 
 pub(super) type EngineEvent = Result<TokenEvent, EngineError>;
 
-/// Generated tokens as they come. A [`Stream`] for async code and an [`Iterator`] that blocks.
+/// Generated tokens as they come. A [`Stream`] for async code; [`TokenStream::blocking`] for the rest.
 /// Dropping it cancels the request.
 #[derive(Debug)]
 pub struct TokenStream {
@@ -53,7 +53,24 @@ pub struct TokenStream {
 
 impl TokenStream {
     pub(super) fn new(receiver: Receiver<EngineEvent>, stopped: Stopped) -> Self {
-        Self { receiver: Box::pin(receiver), stopped, done: false }
+        Self {
+            receiver: Box::pin(receiver),
+            stopped,
+            done: false,
+        }
+    }
+
+    /// The same events through an iterator that blocks the calling thread.
+    pub fn blocking(self) -> BlockingTokenStream {
+        BlockingTokenStream { stream: self }
+    }
+
+    fn next_blocking(&mut self) -> Option<EngineEvent> {
+        if self.done {
+            return None;
+        }
+        let event = self.receiver.recv_blocking().ok();
+        self.check(event)
     }
 
     /// Passes an event on, and puts the engine's own error in the place of a silent end.
@@ -84,15 +101,17 @@ impl Stream for TokenStream {
     }
 }
 
-impl Iterator for TokenStream {
+/// Generated tokens through an iterator that blocks. Dropping it cancels the request.
+#[derive(Debug)]
+pub struct BlockingTokenStream {
+    stream: TokenStream,
+}
+
+impl Iterator for BlockingTokenStream {
     type Item = EngineEvent;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let event = self.receiver.recv_blocking().ok();
-        self.check(event)
+        self.stream.next_blocking()
     }
 }
 
@@ -118,10 +137,16 @@ impl OutputState {
     /// Takes one token event. Returns whether a stop string ended the answer before the engine did.
     fn take(&mut self, event: TokenEvent) -> bool {
         match event {
-            TokenEvent::Started { prompt_tokens, cached_tokens } => {
+            TokenEvent::Started {
+                prompt_tokens,
+                cached_tokens,
+            } => {
                 self.usage.prompt_tokens = prompt_tokens;
                 self.usage.cached_tokens = cached_tokens;
-                self.ready.push_back(ChatEvent::Started { prompt_tokens, cached_tokens });
+                self.ready.push_back(ChatEvent::Started {
+                    prompt_tokens,
+                    cached_tokens,
+                });
                 false
             }
             TokenEvent::Token { token } => {
@@ -129,8 +154,10 @@ impl OutputState {
                 let stopped = self.processor.push(token, &mut self.deltas);
                 self.flush();
                 if stopped {
-                    self.ready
-                        .push_back(ChatEvent::Finished { reason: FinishReason::Stop, usage: self.usage });
+                    self.ready.push_back(ChatEvent::Finished {
+                        reason: FinishReason::Stop,
+                        usage: self.usage,
+                    });
                 }
                 stopped
             }
@@ -146,7 +173,8 @@ impl OutputState {
     }
 
     fn flush(&mut self) {
-        self.ready.extend(self.deltas.drain(..).map(|delta| ChatEvent::Delta { delta }));
+        self.ready
+            .extend(self.deltas.drain(..).map(|delta| ChatEvent::Delta { delta }));
     }
 }
 
@@ -234,7 +262,7 @@ impl Iterator for BlockingChatStream {
             if let Some(event) = self.stream.output.ready.pop_front() {
                 return Some(Ok(event));
             }
-            let event = self.stream.tokens.next()?;
+            let event = self.stream.tokens.next_blocking()?;
             if let Err(error) = self.stream.take(event) {
                 return Some(Err(error));
             }
@@ -253,7 +281,9 @@ impl Answer {
     fn take(&mut self, event: ChatEvent) {
         match event {
             ChatEvent::Started { .. } => {}
-            ChatEvent::Delta { delta: Delta::Text(text) } => self.text.push_str(&text),
+            ChatEvent::Delta {
+                delta: Delta::Text(text),
+            } => self.text.push_str(&text),
             ChatEvent::Finished { reason, usage } => self.end = Some((reason, usage)),
         }
     }
@@ -262,6 +292,12 @@ impl Answer {
         // Every stream that yields no error ends with `Finished`.
         let (finish_reason, usage) = self.end.unwrap_or((FinishReason::Stop, Usage::default()));
         let message = Message::new(Role::Assistant, self.text);
-        ChatResponse { choices: vec![Choice { message, finish_reason }], usage }
+        ChatResponse {
+            choices: vec![Choice {
+                message,
+                finish_reason,
+            }],
+            usage,
+        }
     }
 }

@@ -40,14 +40,27 @@ impl Submission {
         let params = &request.params;
         let seed = params.seed.map_or_else(random_seed, i64::cast_unsigned);
         let sampler = Sampler::new(params, vocab_size, &request.prompt, seed, 0)?.with_eos(eos);
-        let mut end_tokens = if params.ignore_eos { Vec::new() } else { eos.to_vec() };
+        let mut end_tokens = if params.ignore_eos {
+            Vec::new()
+        } else {
+            eos.to_vec()
+        };
         end_tokens.extend_from_slice(&params.stop_token_ids);
         end_tokens.sort_unstable();
         end_tokens.dedup();
         // Unbounded, yet never more than `max_tokens` small events: a slow reader stalls nobody.
         let (events, receiver) = async_channel::unbounded();
         let stream = TokenStream::new(receiver, stopped);
-        Ok((Self { prompt: request.prompt, sampler, max_tokens, end_tokens, events }, stream))
+        Ok((
+            Self {
+                prompt: request.prompt,
+                sampler,
+                max_tokens,
+                end_tokens,
+                events,
+            },
+            stream,
+        ))
     }
 }
 

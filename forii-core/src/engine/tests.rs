@@ -17,7 +17,9 @@ fn checkpoint() -> PathBuf {
 }
 
 fn builder() -> EngineBuilder {
-    ChatEngine::builder(checkpoint()).threads(1).chat_template(TEMPLATE)
+    ChatEngine::builder(checkpoint())
+        .threads(1)
+        .chat_template(TEMPLATE)
 }
 
 fn engine() -> ChatEngine {
@@ -26,14 +28,23 @@ fn engine() -> ChatEngine {
 
 /// A prompt, and 0.8 of temperature under a fixed seed.
 fn request(seed: i64, len: usize, max_tokens: usize) -> TokenRequest {
-    let prompt = (0..len).map(|i| ((seed as usize * 31 + i * 7) % 90 + 5) as u32).collect();
-    let params = SamplingParams::default().temperature(0.8).seed(seed).ignore_eos(true);
-    TokenRequest { prompt, params, max_tokens: Some(max_tokens) }
+    let prompt = (0..len)
+        .map(|i| ((seed as usize * 31 + i * 7) % 90 + 5) as u32)
+        .collect();
+    let params = SamplingParams::default()
+        .temperature(0.8)
+        .seed(seed)
+        .ignore_eos(true);
+    TokenRequest {
+        prompt,
+        params,
+        max_tokens: Some(max_tokens),
+    }
 }
 
 fn run(stream: TokenStream) -> (Vec<u32>, FinishReason, Usage) {
     let mut tokens = Vec::new();
-    for event in stream {
+    for event in stream.blocking() {
         match event.expect("the engine works") {
             TokenEvent::Started { .. } => {}
             TokenEvent::Token { token } => tokens.push(token),
@@ -59,18 +70,29 @@ fn wait_until_idle(engine: &ChatEngine) -> EngineStats {
 fn a_stream_starts_runs_and_finishes() {
     let (tokens, reason, usage) = run(engine().stream_tokens(request(1, 9, 12)).expect("it fits"));
     assert_eq!((tokens.len(), reason), (12, FinishReason::Length));
-    assert_eq!((usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens), (9, 12, 0));
+    assert_eq!(
+        (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens),
+        (9, 12, 0)
+    );
 }
 
 #[test]
 fn a_seed_gives_the_same_alone_and_in_a_crowd() {
-    let alone: Vec<_> = (0..12).map(|seed| run(engine().stream_tokens(request(seed, 20, 24)).expect("it fits")).0).collect();
-    assert!(alone.iter().any(|tokens| *tokens != alone[0]), "different seeds say different things");
+    let alone: Vec<_> = (0..12)
+        .map(|seed| run(engine().stream_tokens(request(seed, 20, 24)).expect("it fits")).0)
+        .collect();
+    assert!(
+        alone.iter().any(|tokens| *tokens != alone[0]),
+        "different seeds say different things"
+    );
     // Chunked prefill, few places, and a cache that forces preemption.
     let bytes_per_block = {
         let checkpoint = crate::checkpoint::open(&checkpoint()).expect("opens");
         let compute = crate::kernels::Compute::new(crate::kernels::DeviceKind::Cpu, 1).expect("a processor");
-        crate::models::load(&*checkpoint, &compute).expect("loads").kv_shape().bytes_per_block()
+        crate::models::load(&*checkpoint, &compute)
+            .expect("loads")
+            .kv_shape()
+            .bytes_per_block()
     };
     for (batch, sequences, blocks) in [(8, 8, 100), (64, 12, 100), (16, 12, 8)] {
         let crowd = builder()
@@ -79,12 +101,22 @@ fn a_seed_gives_the_same_alone_and_in_a_crowd() {
             .cache_bytes(blocks * bytes_per_block)
             .build()
             .expect("loads");
-        let streams: Vec<_> = (0..12).map(|seed| crowd.stream_tokens(request(seed, 20, 24)).expect("it fits")).collect();
+        let streams: Vec<_> = (0..12)
+            .map(|seed| crowd.stream_tokens(request(seed, 20, 24)).expect("it fits"))
+            .collect();
         for (seed, stream) in streams.into_iter().enumerate() {
-            assert_eq!(run(stream).0, alone[seed], "seed {seed} in a crowd of {sequences} over {blocks} blocks");
+            assert_eq!(
+                run(stream).0,
+                alone[seed],
+                "seed {seed} in a crowd of {sequences} over {blocks} blocks"
+            );
         }
         let stats = wait_until_idle(&crowd);
-        assert_eq!(stats.free_blocks + stats.cached_blocks, stats.total_blocks, "blocks leak");
+        assert_eq!(
+            stats.free_blocks + stats.cached_blocks,
+            stats.total_blocks,
+            "blocks leak"
+        );
         assert_eq!(stats.preemptions > 0, blocks == 8, "{stats:?}");
     }
 }
@@ -101,12 +133,17 @@ fn a_second_turn_finds_its_prefix_and_says_the_same() {
 #[test]
 fn dropping_a_stream_frees_its_blocks() {
     let engine = builder().max_sequences(2).build().expect("loads");
-    let streams: Vec<_> = (0..6).map(|seed| engine.stream_tokens(request(seed, 30, 220)).expect("it fits")).collect();
+    let streams: Vec<_> = (0..6)
+        .map(|seed| engine.stream_tokens(request(seed, 30, 220)).expect("it fits"))
+        .collect();
     drop(streams);
     let stats = wait_until_idle(&engine);
     assert_eq!((stats.running, stats.waiting), (0, 0));
     assert_eq!(stats.free_blocks + stats.cached_blocks, stats.total_blocks);
-    assert!(stats.generated_tokens < 6 * 220, "cancelled requests ran to their end");
+    assert!(
+        stats.generated_tokens < 6 * 220,
+        "cancelled requests ran to their end"
+    );
 }
 
 #[test]
@@ -130,7 +167,9 @@ fn chat_is_the_same_blocking_async_and_streamed() {
     let text: String = events
         .iter()
         .filter_map(|event| match event {
-            ChatEvent::Delta { delta: crate::chat::Delta::Text(text) } => Some(text.as_str()),
+            ChatEvent::Delta {
+                delta: crate::chat::Delta::Text(text),
+            } => Some(text.as_str()),
             _ => None,
         })
         .collect();
@@ -142,7 +181,9 @@ fn chat_is_the_same_blocking_async_and_streamed() {
 
 impl ChatStream {
     async fn collect_events(self) -> Vec<ChatEvent> {
-        StreamExt::map(self, |event| event.expect("the engine works")).collect().await
+        StreamExt::map(self, |event| event.expect("the engine works"))
+            .collect()
+            .await
     }
 }
 
@@ -158,7 +199,9 @@ fn a_stop_string_ends_the_answer_before_itself() {
     let whole = engine.chat_blocking(ask(vec![])).expect("an answer");
     let text = whole.text().to_owned();
     let middle: String = text.chars().skip(10).take(3).collect();
-    let cut = engine.chat_blocking(ask(vec![middle.clone()])).expect("an answer");
+    let cut = engine
+        .chat_blocking(ask(vec![middle.clone()]))
+        .expect("an answer");
     assert_eq!(cut.text(), &text[..text.find(&middle).expect("it is in there")]);
     assert_eq!(cut.choices[0].finish_reason, FinishReason::Stop);
     assert!(cut.usage.completion_tokens < whole.usage.completion_tokens);
@@ -176,7 +219,14 @@ fn bad_requests_are_refused_by_name() {
     };
     let tokens = |prompt: Vec<u32>, max_tokens| {
         let params = SamplingParams::default();
-        engine.stream_tokens(TokenRequest { prompt, params, max_tokens }).map(drop).map_err(field)
+        engine
+            .stream_tokens(TokenRequest {
+                prompt,
+                params,
+                max_tokens,
+            })
+            .map(drop)
+            .map_err(field)
     };
     assert_eq!(tokens(vec![], None), Err("prompt".to_owned()));
     assert_eq!(tokens(vec![1_000_000], None), Err("prompt".to_owned()));
@@ -184,7 +234,12 @@ fn bad_requests_are_refused_by_name() {
     let long = vec![1; engine.context_len()];
     let refused = tokens(long, None).expect_err("too long");
     assert!(refused.contains(&engine.context_len().to_string()), "{refused}");
-    let stop = |stop: &[&str]| engine.stream(ChatRequest::user("x").stop(stop.iter().copied())).map(drop).map_err(field);
+    let stop = |stop: &[&str]| {
+        engine
+            .stream(ChatRequest::user("x").stop(stop.iter().copied()))
+            .map(drop)
+            .map_err(field)
+    };
     assert_eq!(stop(&["a", "b", "c", "d", "e"]), Err("stop".to_owned()));
     assert_eq!(stop(&["a", ""]), Err("stop[1]".to_owned()));
     let hot = ChatRequest::user("x").sampling(SamplingParams::default().temperature(3.0));
@@ -194,12 +249,19 @@ fn bad_requests_are_refused_by_name() {
 #[test]
 fn special_tokens_in_a_users_text_stay_text() {
     let engine = engine();
-    let special = engine.tokenizer().special_tokens().next().expect("the tiny tokenizer has one");
+    let special = engine
+        .tokenizer()
+        .special_tokens()
+        .next()
+        .expect("the tiny tokenizer has one");
     let count = |text: &str| {
         let id = engine.tokenizer().token_id(&special).expect("it is a token");
         let prompt = ChatTemplate::compile(
             TEMPLATE,
-            crate::template::TemplateTokens { special_tokens: vec![special.clone()], ..Default::default() },
+            crate::template::TemplateTokens {
+                special_tokens: vec![special.clone()],
+                ..Default::default()
+            },
         )
         .and_then(|template| {
             template.render(&TemplateInput {
@@ -211,7 +273,12 @@ fn special_tokens_in_a_users_text_stay_text() {
             })
         })
         .expect("renders");
-        engine.tokenizer().encode_prompt(&prompt).iter().filter(|&&token| token == id).count()
+        engine
+            .tokenizer()
+            .encode_prompt(&prompt)
+            .iter()
+            .filter(|&&token| token == id)
+            .count()
     };
     assert_eq!(count(&format!("say {special} now")), 0);
 }
@@ -224,19 +291,35 @@ fn settings_that_cannot_be_are_refused_by_name() {
     };
     assert_eq!(setting(builder().threads(0)), "threads");
     assert_eq!(setting(builder().max_sequences(0)), "max_sequences");
-    assert_eq!(setting(builder().max_sequences(20).max_batch_tokens(10)), "max_batch_tokens");
+    assert_eq!(
+        setting(builder().max_sequences(20).max_batch_tokens(10)),
+        "max_batch_tokens"
+    );
     assert_eq!(setting(builder().cache_bytes(10)), "cache_bytes");
-    assert_eq!(setting(builder().context_len(64).cache_bytes(40_000_000).context_len(100_000_000)), "context_len");
+    assert_eq!(
+        setting(
+            builder()
+                .context_len(64)
+                .cache_bytes(40_000_000)
+                .context_len(100_000_000)
+        ),
+        "context_len"
+    );
 }
 
 #[test]
 fn a_panic_in_a_step_ends_streams_with_an_error_and_the_engine_says_so_ever_after() {
+    #[derive(Debug)]
     struct Broken(Box<dyn crate::models::Model>);
     impl crate::models::Model for Broken {
         fn kv_shape(&self) -> crate::kernels::KvShape {
             self.0.kv_shape()
         }
-        fn hidden(&self, _: &crate::kernels::Batch, _: &mut crate::kernels::KvCache) -> crate::kernels::Tensor<2> {
+        fn hidden(
+            &self,
+            _: &crate::kernels::Batch,
+            _: &mut crate::kernels::KvCache,
+        ) -> crate::kernels::Tensor<2> {
             panic!("the model is broken")
         }
         fn scores(&self, hidden: crate::kernels::Tensor<2>) -> crate::kernels::Tensor<2> {
@@ -247,17 +330,26 @@ fn a_panic_in_a_step_ends_streams_with_an_error_and_the_engine_says_so_ever_afte
     let opened = crate::checkpoint::open(&checkpoint()).expect("opens");
     let model = crate::models::load(&*opened, &compute).expect("loads");
     let cache = crate::kernels::KvCache::new(&compute, &model.kv_shape(), 8).expect("room");
-    let limits = crate::scheduler::Limits { max_batch_tokens: 64, max_sequences: 4 };
+    let limits = crate::scheduler::Limits {
+        max_batch_tokens: 64,
+        max_sequences: 4,
+    };
     let scheduler = crate::scheduler::Scheduler::new(limits, 8);
     let runner = runner::Runner::new(Box::new(Broken(model)), cache, opened.config().vocab_size);
     let handle = Handle::spawn(scheduler, runner, Arc::default()).expect("a thread");
     let submit = || {
-        let (submission, stream) =
-            Submission::new(request(1, 5, 5), 5, opened.config().vocab_size, &[], handle.stopped()).expect("valid");
+        let (submission, stream) = Submission::new(
+            request(1, 5, 5),
+            5,
+            opened.config().vocab_size,
+            &[],
+            handle.stopped(),
+        )
+        .expect("valid");
         handle.submit(submission).map(|()| stream)
     };
     let broken = "the engine's worker has stopped: the model is broken";
-    let events: Vec<_> = submit().expect("taken").collect();
+    let events: Vec<_> = submit().expect("taken").blocking().collect();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].as_ref().expect_err("broken").to_string(), broken);
     let start = Instant::now();
@@ -265,9 +357,12 @@ fn a_panic_in_a_step_ends_streams_with_an_error_and_the_engine_says_so_ever_afte
         // The thread may still be unwinding: then the submission is taken, but its stream ends at once.
         match submit() {
             Err(error) => break error.to_string(),
-            Ok(stream) => assert!(stream.last().expect("an event").is_err()),
+            Ok(stream) => assert!(stream.blocking().last().expect("an event").is_err()),
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "the engine takes requests for ever");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "the engine takes requests for ever"
+        );
     };
     assert_eq!(refused, broken);
 }

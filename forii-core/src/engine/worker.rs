@@ -32,7 +32,9 @@ impl Stopped {
     /// The error for whoever finds the thread gone.
     pub(super) fn error(&self) -> EngineError {
         match self.0.get() {
-            Some(reason) => EngineError::WorkerStopped { reason: reason.clone() },
+            Some(reason) => EngineError::WorkerStopped {
+                reason: reason.clone(),
+            },
             None => EngineError::ShuttingDown,
         }
     }
@@ -44,19 +46,29 @@ impl Handle {
         let (submissions, receiver) = mpsc::channel();
         let stopped = Stopped::default();
         let reason = stopped.clone();
-        let mut worker = Worker { receiver, scheduler, runner, gauges, live: HashMap::new() };
-        thread::Builder::new().name("forii-engine".to_owned()).spawn(move || {
-            // The worker is dropped after the reason is written, so that a stream which finds its
-            // channel closed finds the reason too.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
-                let _ = reason.0.set(panic_message(&*panic));
-            }
-        })?;
+        let mut worker = Worker {
+            receiver,
+            scheduler,
+            runner,
+            gauges,
+            live: HashMap::new(),
+        };
+        thread::Builder::new()
+            .name("forii-engine".to_owned())
+            .spawn(move || {
+                // The worker is dropped after the reason is written, so that a stream which finds its
+                // channel closed finds the reason too.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| worker.run())) {
+                    let _ = reason.0.set(panic_message(&*panic));
+                }
+            })?;
         Ok(Self { submissions, stopped })
     }
 
     pub(super) fn submit(&self, submission: Submission) -> Result<(), EngineError> {
-        self.submissions.send(submission).map_err(|_| self.stopped.error())
+        self.submissions
+            .send(submission)
+            .map_err(|_| self.stopped.error())
     }
 
     pub(super) fn stopped(&self) -> Stopped {
@@ -66,7 +78,8 @@ impl Handle {
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// What the engine keeps of a submission beside its tokens.
@@ -91,7 +104,9 @@ impl Worker {
     fn run(&mut self) {
         while self.admit() {
             self.drop_cancelled();
-            let Some(plan) = self.scheduler.plan() else { continue };
+            let Some(plan) = self.scheduler.plan() else {
+                continue;
+            };
             let started = Instant::now();
             let mut scores = self.runner.forward(&plan, &self.scheduler);
             let sampled = self.sample(&plan, &mut scores);
@@ -119,9 +134,25 @@ impl Worker {
     }
 
     fn take(&mut self, submission: Submission) {
-        let Submission { prompt, sampler, max_tokens, end_tokens, events } = submission;
-        let id = self.scheduler.add(NewSequence { prompt, ..NewSequence::default() });
-        let live = Live { sampler, max_tokens, end_tokens, events, generated: 0, started: false };
+        let Submission {
+            prompt,
+            sampler,
+            max_tokens,
+            end_tokens,
+            events,
+        } = submission;
+        let id = self.scheduler.add(NewSequence {
+            prompt,
+            ..NewSequence::default()
+        });
+        let live = Live {
+            sampler,
+            max_tokens,
+            end_tokens,
+            events,
+            generated: 0,
+            started: false,
+        };
         self.live.insert(id, live);
     }
 
@@ -144,11 +175,16 @@ impl Worker {
         let rows = scores.chunks_exact_mut(self.runner.vocab_size());
         let mut sampled = Vec::with_capacity(rows.len());
         for (entry, row) in entries.zip(rows) {
-            let Some(live) = self.live.get_mut(&entry.sequence) else { continue };
+            let Some(live) = self.live.get_mut(&entry.sequence) else {
+                continue;
+            };
             match live.sampler.sample(row) {
                 Ok(sample) => sampled.push(sample.token),
                 Err(error) => {
-                    let error = EngineError::Sampling { position: live.generated, reason: error.to_string() };
+                    let error = EngineError::Sampling {
+                        position: live.generated,
+                        reason: error.to_string(),
+                    };
                     let _ = live.events.try_send(Err(error));
                     self.live.remove(&entry.sequence);
                     self.scheduler.finish(entry.sequence);
@@ -165,12 +201,19 @@ impl Worker {
         let mut sampled = sampled.iter();
         for entry in &plan.entries {
             let token = if entry.samples { sampled.next() } else { None };
-            let Some(live) = self.live.get_mut(&entry.sequence) else { continue };
-            let Some(sequence) = self.scheduler.sequence(entry.sequence) else { continue };
+            let Some(live) = self.live.get_mut(&entry.sequence) else {
+                continue;
+            };
+            let Some(sequence) = self.scheduler.sequence(entry.sequence) else {
+                continue;
+            };
             let (prompt_tokens, cached_tokens) = (sequence.prompt_len(), sequence.cached_tokens());
             if !std::mem::replace(&mut live.started, true) {
                 self.gauges.add_prompt(prompt_tokens, cached_tokens);
-                let _ = live.events.try_send(Ok(TokenEvent::Started { prompt_tokens, cached_tokens }));
+                let _ = live.events.try_send(Ok(TokenEvent::Started {
+                    prompt_tokens,
+                    cached_tokens,
+                }));
             }
             let Some(&token) = token else { continue };
             live.generated += 1;
@@ -179,8 +222,16 @@ impl Worker {
                 let _ = live.events.try_send(Ok(TokenEvent::Token { token }));
             }
             if ended || live.generated == live.max_tokens {
-                let reason = if ended { FinishReason::Stop } else { FinishReason::Length };
-                let usage = Usage { prompt_tokens, completion_tokens: live.generated, cached_tokens };
+                let reason = if ended {
+                    FinishReason::Stop
+                } else {
+                    FinishReason::Length
+                };
+                let usage = Usage {
+                    prompt_tokens,
+                    completion_tokens: live.generated,
+                    cached_tokens,
+                };
                 let _ = live.events.try_send(Ok(TokenEvent::Finished { reason, usage }));
                 self.live.remove(&entry.sequence);
                 self.scheduler.finish(entry.sequence);

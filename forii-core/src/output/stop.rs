@@ -13,7 +13,11 @@ impl StopMatcher {
     /// A matcher; empty strings never match.
     pub fn new(stops: impl IntoIterator<Item = String>) -> Self {
         let stops = stops.into_iter().filter(|stop| !stop.is_empty()).collect();
-        Self { stops, held: String::new(), matched: false }
+        Self {
+            stops,
+            held: String::new(),
+            matched: false,
+        }
     }
 
     /// Whether a stop string has been found. Nothing comes out after it.
@@ -31,7 +35,11 @@ impl StopMatcher {
             return;
         }
         self.held.push_str(text);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        let first = self
+            .stops
+            .iter()
+            .filter_map(|stop| self.held.find(stop.as_str()))
+            .min();
         if let Some(at) = first {
             out.push_str(&self.held[..at]);
             self.held.clear();
@@ -52,10 +60,20 @@ impl StopMatcher {
     /// The length of the longest end of the held text that is the beginning of a stop string.
     fn longest_beginning(&self) -> usize {
         let held = self.held.as_bytes();
-        let longest = self.stops.iter().map(String::len).max().unwrap_or(0).saturating_sub(1);
+        let longest = self
+            .stops
+            .iter()
+            .map(String::len)
+            .max()
+            .unwrap_or(0)
+            .saturating_sub(1);
         (1..=longest.min(held.len()))
             .rev()
-            .find(|&len| self.stops.iter().any(|stop| stop.as_bytes().starts_with(&held[held.len() - len..])))
+            .find(|&len| {
+                self.stops
+                    .iter()
+                    .any(|stop| stop.as_bytes().starts_with(&held[held.len() - len..]))
+            })
             .unwrap_or(0)
     }
 }
@@ -88,7 +106,10 @@ mod tests {
 
     #[test]
     fn the_first_in_the_text_wins_not_the_first_in_the_list() {
-        assert_eq!(run(&["later", "so"], &["not so later"]), ("not ".to_owned(), true));
+        assert_eq!(
+            run(&["later", "so"], &["not so later"]),
+            ("not ".to_owned(), true)
+        );
     }
 
     #[test]

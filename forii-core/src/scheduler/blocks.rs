@@ -30,9 +30,23 @@ pub struct BlockPool {
 impl BlockPool {
     /// A pool of free blocks.
     pub fn new(num_blocks: usize) -> Self {
-        let mut pool = Self { blocks: Vec::new(), head: NONE, tail: NONE, num_free: 0, num_cached: 0 };
+        let mut pool = Self {
+            blocks: Vec::new(),
+            head: NONE,
+            tail: NONE,
+            num_free: 0,
+            num_cached: 0,
+        };
         let len = u32::try_from(num_blocks).unwrap_or(NONE - 1);
-        pool.blocks = vec![Block { holders: 0, indexed: false, prev: NONE, next: NONE }; len as usize];
+        pool.blocks = vec![
+            Block {
+                holders: 0,
+                indexed: false,
+                prev: NONE,
+                next: NONE
+            };
+            len as usize
+        ];
         for id in 0..len {
             pool.link_back(id);
         }
@@ -87,13 +101,20 @@ impl BlockPool {
         debug_assert!(block.holders > 0, "{id:?} is released more often than held");
         block.holders = block.holders.saturating_sub(1);
         if block.holders == 0 {
-            if block.indexed { self.link_back(id.0) } else { self.link_front(id.0) }
+            if block.indexed {
+                self.link_back(id.0)
+            } else {
+                self.link_front(id.0)
+            }
         }
     }
 
     /// Notes that the prefix index names this held block.
     pub fn mark_indexed(&mut self, id: BlockId) {
-        debug_assert!(self.blocks[id.0 as usize].holders > 0, "only a held block is indexed");
+        debug_assert!(
+            self.blocks[id.0 as usize].holders > 0,
+            "only a held block is indexed"
+        );
         self.blocks[id.0 as usize].indexed = true;
     }
 
@@ -113,7 +134,10 @@ impl BlockPool {
         }
         for (id, (block, &found)) in self.blocks.iter().zip(&holders).enumerate() {
             if block.holders != found {
-                return Err(format!("block {id} counts {} holders but has {found}", block.holders));
+                return Err(format!(
+                    "block {id} counts {} holders but has {found}",
+                    block.holders
+                ));
             }
         }
         let mut linked = 0;
@@ -167,10 +191,18 @@ impl BlockPool {
     }
 
     fn set_next(&mut self, id: u32, next: u32) {
-        if id == NONE { self.head = next } else { self.blocks[id as usize].next = next }
+        if id == NONE {
+            self.head = next
+        } else {
+            self.blocks[id as usize].next = next
+        }
     }
 
     fn set_prev(&mut self, id: u32, prev: u32) {
-        if id == NONE { self.tail = prev } else { self.blocks[id as usize].prev = prev }
+        if id == NONE {
+            self.tail = prev
+        } else {
+            self.blocks[id as usize].prev = prev
+        }
     }
 }

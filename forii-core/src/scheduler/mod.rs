@@ -80,7 +80,10 @@ impl Scheduler {
     /// Queues a sequence. Its prompt must not be empty, and its blocks at full length
     /// ([`blocks_for`]) must not exceed the pool: the caller refuses such requests.
     pub fn add(&mut self, new: NewSequence) -> SequenceId {
-        debug_assert!(!new.prompt.is_empty(), "an empty prompt has no scores to sample from");
+        debug_assert!(
+            !new.prompt.is_empty(),
+            "an empty prompt has no scores to sample from"
+        );
         let id = SequenceId(self.next_id);
         self.next_id += 1;
         let sequence = Sequence::new(id, new);
@@ -106,7 +109,9 @@ impl Scheduler {
         for entry in &plan.entries {
             let token = if entry.samples { sampled.next() } else { None };
             // A sequence that was finished between plan and commit has left; its result is void.
-            let Some(sequence) = self.running.iter_mut().find(|s| s.id() == entry.sequence) else { continue };
+            let Some(sequence) = self.running.iter_mut().find(|s| s.id() == entry.sequence) else {
+                continue;
+            };
             sequence.computed = entry.end;
             sequence.index_full_blocks(&mut self.prefix, &mut self.pool);
             sequence.tokens.extend(token);
@@ -186,7 +191,9 @@ impl Scheduler {
     /// Admits waiting sequences in order while batch, budget and blocks allow.
     fn admit(&mut self, plan: &mut StepPlan, budget: &mut usize) {
         while *budget > 0 && self.running.len() < self.limits.max_sequences {
-            let Some(mut first) = self.waiting.first_entry() else { break };
+            let Some(mut first) = self.waiting.first_entry() else {
+                break;
+            };
             // A whole prompt must fit beside what runs: half of one would only be preempted again.
             let sequence = first.get_mut();
             sequence.adopt_prefix(&self.prefix, &mut self.pool);

@@ -64,7 +64,11 @@ impl PrefixIndex {
     /// Checks both directions of the index against the pool.
     pub(super) fn check(&self, pool: &BlockPool) -> Result<(), String> {
         if self.blocks.len() != self.keys.len() {
-            return Err(format!("{} prefixes name {} blocks", self.blocks.len(), self.keys.len()));
+            return Err(format!(
+                "{} prefixes name {} blocks",
+                self.blocks.len(),
+                self.keys.len()
+            ));
         }
         match self.keys.keys().find(|&&block| !pool.is_indexed(block)) {
             Some(block) => Err(format!("{block:?} is indexed but not marked")),

@@ -105,7 +105,10 @@ impl Sequence {
     }
 
     pub(super) fn order(&self) -> Order {
-        Order(self.id.0 + self.priority as u64 * ARRIVALS_BETWEEN_CLASSES, self.id)
+        Order(
+            self.id.0 + self.priority as u64 * ARRIVALS_BETWEEN_CLASSES,
+            self.id,
+        )
     }
 
     /// Tokens that are not in the cache yet; at least one, or there would be no scores to sample.
@@ -118,7 +121,9 @@ impl Sequence {
         debug_assert!(self.blocks.is_empty(), "a prefix is adopted once, on admission");
         let (full, _) = self.tokens[..self.tokens.len() - 1].as_chunks::<BLOCK_LEN>();
         for tokens in full {
-            let Some((block, next)) = prefix.find(&self.link, tokens) else { break };
+            let Some((block, next)) = prefix.find(&self.link, tokens) else {
+                break;
+            };
             pool.retain(block);
             self.blocks.push(block);
             self.link = next;
@@ -131,7 +136,9 @@ impl Sequence {
     /// stays in the table.
     pub(super) fn grow(&mut self, len: usize, pool: &mut BlockPool, prefix: &mut PrefixIndex) -> bool {
         while self.blocks.len() < len.div_ceil(BLOCK_LEN) {
-            let Some((block, indexed)) = pool.allocate() else { return false };
+            let Some((block, indexed)) = pool.allocate() else {
+                return false;
+            };
             if indexed {
                 prefix.forget(block);
             }

@@ -168,7 +168,9 @@ impl Tokenizer {
 
     /// The special tokens as text: what a template may write and a user's text must not.
     pub fn special_tokens(&self) -> impl Iterator<Item = String> + '_ {
-        (0..self.vocab_size() as TokenId).filter(|&id| self.is_special(id)).filter_map(|id| self.token_str(id))
+        (0..self.vocab_size() as TokenId)
+            .filter(|&id| self.is_special(id))
+            .filter_map(|id| self.token_str(id))
     }
 
     /// One more than the largest token id. Ids without a token may lie below it.
