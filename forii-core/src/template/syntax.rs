@@ -1,16 +1,17 @@
-//! Rewrites a chat template's source where Jinja as Python runs it and minijinja differ in syntax:
-//! `{% generation %}` blocks become plain scopes, and the places where minijinja offers no hook
-//! (`%` on strings, `+` on markup, the iterable of a `for`, the value of a `set`) become calls of functions in
-//! [`super::python`]. Lines keep their numbers. Nothing here evaluates anything.
+//! Rewrites a chat template's source where jinja2 and minijinja differ and minijinja offers no hook:
+//! `{% generation %}` blocks become plain scopes; the operators `+`, `*` and `%`, the iterable of a `for`,
+//! the value of a `set` and lists that are built of variables become calls of what [`super::python`]
+//! defines. Lines keep their numbers. Nothing here evaluates anything.
 
 use std::ops::Range;
 
-/// Names that rewritten templates call; a template of a file cannot sensibly use them itself.
+/// Names that rewritten templates call. In Python, templates cannot use names with two underscores.
 pub(super) const ITERATE: &str = "__iterate";
 pub(super) const STORE: &str = "__store";
 pub(super) const STORE_ATTRIBUTE: &str = "__store_attribute";
 pub(super) const MODULO: &str = "__mod__";
 pub(super) const ADD: &str = "__add__";
+pub(super) const MULTIPLY: &str = "__mul__";
 
 /// The longest template source. Those of published models stay below 100 kB.
 const MAX_SOURCE_LEN: usize = 1 << 20;
@@ -22,9 +23,6 @@ const MAX_BRACKETS: usize = 100;
 /// The most alternatives of all open `if`s together; each nests in the one before.
 const MAX_ALTERNATIVES: usize = 512;
 
-/// What templates that make markup contain.
-const MARKUP_FILTERS: [&str; 4] = ["safe", "escape", "|e", "| e"];
-
 /// Rewrites `source`, or says why it goes past a limit and on which line.
 pub(super) fn rewrite(source: &str) -> Result<String, String> {
     if source.len() > MAX_SOURCE_LEN {
@@ -33,10 +31,8 @@ pub(super) fn rewrite(source: &str) -> Result<String, String> {
             source.len()
         ));
     }
-    let markup = MARKUP_FILTERS.iter().any(|name| source.contains(name));
     let mut rewriter = Rewriter {
         source,
-        markup,
         edits: Vec::new(),
         alternatives: Vec::new(),
     };
@@ -53,8 +49,6 @@ struct Edit {
 
 struct Rewriter<'a> {
     source: &'a str,
-    /// The template may make markup, to which `+` adds strings escaped.
-    markup: bool,
     edits: Vec<Edit>,
     /// The alternatives so far of each open `if`.
     alternatives: Vec<usize>,
@@ -115,6 +109,8 @@ impl Rewriter<'_> {
             return Ok(());
         };
         let inner = &tokens[1..];
+        // What is no expression: the names that a tag binds.
+        let mut bound = 0;
         match &self.source[first.span.clone()] {
             "generation" => self.replace(first.span.clone(), "with"),
             "endgeneration" => self.replace(first.span.clone(), "endwith"),
@@ -131,24 +127,36 @@ impl Rewriter<'_> {
                 }
             }
             "for" => {
-                let from = self
+                bound = self
                     .position(inner, &["in"])
                     .map_or(inner.len(), |index| index + 1);
-                let until = self.position(&inner[from..], &["if", "recursive"]);
-                self.wrap(
-                    &inner[from..until.map_or(inner.len(), |index| from + index)],
-                    ITERATE,
-                );
+                let until = self.position(&inner[bound..], &["if", "recursive"]);
+                let until = until.map_or(inner.len(), |index| bound + index);
+                self.wrap(&inner[bound..until], ITERATE);
             }
             "set" => {
                 if let Some(equals) = self.position(inner, &["="]) {
+                    bound = equals + 1;
                     let dotted = inner[..equals].iter().any(|token| self.text(token) == ".");
-                    self.wrap(&inner[equals + 1..], if dotted { STORE_ATTRIBUTE } else { STORE });
+                    self.wrap(&inner[bound..], if dotted { STORE_ATTRIBUTE } else { STORE });
                 }
+            }
+            "call" if inner.first().is_some_and(|token| self.text(token) == "(") => {
+                bound = self
+                    .position(inner, &[")"])
+                    .map_or(inner.len(), |index| index + 1);
             }
             _ => {}
         }
-        self.expression(inner)
+        let (names, expression) = inner.split_at(bound);
+        if let Some(token) = names
+            .iter()
+            .filter(|token| self.text(token) == "(")
+            .nth(MAX_BRACKETS)
+        {
+            return Err(self.beyond(token, "an assignment nests too deeply"));
+        }
+        self.expression(expression)
     }
 
     /// Makes `tokens` the argument of a call.
@@ -160,10 +168,10 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Rewrites `left % right` to `(left).__mod__(right)` and, in a template that makes markup,
-    /// `left + right` to `(left).__add__(right)`, at every depth of brackets.
+    /// Rewrites `left + right` to `(left).__add__(right)` and so on at every depth of brackets, and
+    /// `[variable]` to `__store([variable])`.
     fn expression(&mut self, tokens: &[Token]) -> Result<(), String> {
-        let mut levels = vec![Level::new(0)];
+        let mut levels = vec![Level::new(0, false)];
         // The lengths of all open levels together.
         let mut chain = 0;
         for (index, token) in tokens.iter().enumerate() {
@@ -182,33 +190,46 @@ impl Rewriter<'_> {
                 return Err(self.beyond(token, "an expression nests too deeply"));
             }
             match self.binding(token, before) {
-                Binding::None => {}
-                Binding::Open => levels.push(Level::new(index + 1)),
+                Binding::None => level.variable |= token.kind == Kind::Name,
+                Binding::Open => {
+                    let is_value = !before.is_some_and(|before| self.ends_operand(before));
+                    levels.push(Level::new(index + 1, is_value));
+                }
                 Binding::Close => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
+                    level.product.close(self, tokens, index);
+                    level.sum.close(self, tokens, index);
                     chain -= level.len;
+                    let variable = level.variable;
+                    if variable && level.is_value && (level.comma || self.text(token) != ")") {
+                        let open = tokens[level.open_bracket()].span.start;
+                        self.insert(open, format!("{STORE}("));
+                        self.insert(token.span.end, ")".to_owned());
+                    }
                     levels.pop();
+                    if let Some(level) = levels.last_mut() {
+                        level.variable |= variable;
+                    }
                 }
                 Binding::Product(function) => {
-                    level.product.close(self, before);
+                    level.product.close(self, tokens, index);
                     level.product.replace(self, tokens, index, function);
                 }
                 Binding::Concatenation => {
-                    level.product.close(self, before);
+                    level.product.close(self, tokens, index);
                     level.product = Operands::new(index + 1);
                 }
                 Binding::Sum(function) => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
+                    level.product.close(self, tokens, index);
+                    level.sum.close(self, tokens, index);
                     level.sum.replace(self, tokens, index, function);
                     level.product = Operands::new(index + 1);
                 }
                 Binding::Weaker => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
+                    level.product.close(self, tokens, index);
+                    level.sum.close(self, tokens, index);
                     (level.product, level.sum) = (Operands::new(index + 1), Operands::new(index + 1));
                     if self.text(token) == "," {
+                        level.comma = true;
                         chain -= level.len;
                         level.len = 0;
                     }
@@ -216,8 +237,8 @@ impl Rewriter<'_> {
             }
         }
         if let Some(level) = levels.last_mut() {
-            level.product.close(self, tokens.last());
-            level.sum.close(self, tokens.last());
+            level.product.close(self, tokens, tokens.len());
+            level.sum.close(self, tokens, tokens.len());
         }
         Ok(())
     }
@@ -231,13 +252,16 @@ impl Rewriter<'_> {
             (Kind::Name, _) => Binding::None,
             (Kind::Operator, "(" | "[" | "{") => Binding::Open,
             (Kind::Operator, ")" | "]" | "}") => Binding::Close,
+            // Not the asterisk of `f(*arguments)`.
+            (Kind::Operator, "*") if !before.is_some_and(|before| self.ends_operand(before)) => Binding::None,
             (Kind::Operator, "%") => Binding::Product(Some(MODULO)),
-            (Kind::Operator, "*" | "/" | "//") => Binding::Product(None),
+            (Kind::Operator, "*") => Binding::Product(Some(MULTIPLY)),
+            (Kind::Operator, "/" | "//") => Binding::Product(None),
             (Kind::Operator, "~") => Binding::Concatenation,
             (Kind::Operator, "+" | "-") if !before.is_some_and(|before| self.ends_operand(before)) => {
                 Binding::None
             }
-            (Kind::Operator, "+") => Binding::Sum(self.markup.then_some(ADD)),
+            (Kind::Operator, "+") => Binding::Sum(Some(ADD)),
             (Kind::Operator, "-") => Binding::Sum(None),
             (Kind::Operator, "," | ":" | "=" | "==" | "!=" | "<" | "<=" | ">" | ">=") => Binding::Weaker,
             (Kind::Operator, _) => Binding::None,
@@ -253,7 +277,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// The first of `words` outside of brackets.
+    /// The first of `words` outside of brackets; a closing bracket counts as outside.
     fn position(&self, tokens: &[Token], words: &[&str]) -> Option<usize> {
         let mut depth = 0_usize;
         tokens.iter().position(|token| {
@@ -261,9 +285,9 @@ impl Rewriter<'_> {
             match text {
                 "(" | "[" | "{" => depth += 1,
                 ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => return depth == 0 && token.kind != Kind::Literal && words.contains(&text),
+                _ => {}
             }
-            false
+            depth == 0 && token.kind != Kind::Literal && words.contains(&text)
         })
     }
 
@@ -324,17 +348,34 @@ enum Binding {
 struct Level {
     sum: Operands,
     product: Operands,
+    /// Index of the first token.
+    start: usize,
+    /// The bracket begins a value, and not a call's arguments or a subscript.
+    is_value: bool,
+    /// There was a variable, so the value is none that the compiler has made already.
+    variable: bool,
+    comma: bool,
     /// Tokens since the last comma.
     len: usize,
 }
 
 impl Level {
-    fn new(start: usize) -> Self {
+    fn new(start: usize, is_value: bool) -> Self {
+        let (sum, product) = (Operands::new(start), Operands::new(start));
         Self {
-            sum: Operands::new(start),
-            product: Operands::new(start),
+            sum,
+            product,
+            start,
+            is_value,
+            variable: false,
+            comma: false,
             len: 0,
         }
+    }
+
+    /// Index of the bracket that opens it.
+    fn open_bracket(&self) -> usize {
+        self.start.saturating_sub(1)
     }
 }
 
@@ -342,21 +383,23 @@ impl Level {
 struct Operands {
     /// Index of the token that begins the first.
     start: usize,
-    /// The last operator became a call, whose bracket is still open.
-    open: bool,
+    /// Index of the last operator, if it became a call whose bracket is still open.
+    open: Option<usize>,
 }
 
 impl Operands {
     fn new(start: usize) -> Self {
-        Self { start, open: false }
+        Self { start, open: None }
     }
 
-    /// Ends the last operand behind `last`.
-    fn close(&mut self, rewriter: &mut Rewriter<'_>, last: Option<&Token>) {
-        if let (true, Some(last)) = (self.open, last) {
-            rewriter.insert(last.span.end, ")".to_owned());
+    /// Ends the last operand before the token `index`.
+    fn close(&mut self, rewriter: &mut Rewriter<'_>, tokens: &[Token], index: usize) {
+        // Without an operand the bracket stays open, and the compiler says so.
+        if let Some(operator) = self.open.take()
+            && operator + 1 < index
+        {
+            rewriter.insert(tokens[index - 1].span.end, ")".to_owned());
         }
-        self.open = false;
     }
 
     /// Makes the operator at `index` a call with all before it as the receiver.
@@ -370,7 +413,7 @@ impl Operands {
         if let Some(function) = function {
             rewriter.insert(tokens[self.start].span.start, "(".to_owned());
             rewriter.replace(tokens[index].span.clone(), &format!(").{function}("));
-            self.open = true;
+            self.open = Some(index);
         }
     }
 }

@@ -9,7 +9,7 @@ use minijinja_contrib::pycompat;
 use super::objects::View;
 use super::text::fuel;
 use super::{invalid, numbers, strings};
-use crate::template::syntax::{ADD, MODULO};
+use crate::template::syntax::{ADD, MODULO, MULTIPLY};
 
 /// Called where a value has no method `name` of its own.
 pub(super) fn call(
@@ -18,9 +18,10 @@ pub(super) fn call(
     name: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    if let (ADD | MODULO, [right]) = (name, args) {
+    if let (ADD | MULTIPLY | MODULO, [right]) = (name, args) {
         return match name {
             ADD => numbers::add(state, value, right),
+            MULTIPLY => numbers::multiply(state, value, right),
             _ => match value.as_str() {
                 Some(pattern) => percent(state, pattern, right),
                 None => numbers::remainder(value, right),

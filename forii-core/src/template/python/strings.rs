@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind, State};
 use super::invalid;
 use super::methods::Args;
 use super::text::{fuel, type_name};
+use crate::template::literal::{Marks, unmarked};
 
 /// The method `name` of `text`; `None` where this module does not have it.
 pub(super) fn call(
@@ -14,6 +15,43 @@ pub(super) fn call(
     name: &str,
     args: &Args<'_>,
 ) -> Result<Option<Value>, Error> {
+    // Templates split at tokens and look for them; that must work where the caller's text is marked, too.
+    let text = match name {
+        "startswith" | "endswith" | "find" | "rfind" | "index" | "rindex" | "count" => {
+            &*unmarked(state, text)
+        }
+        _ => text,
+    };
+    let marked = match (name, args.get(0, if name == "replace" { "old" } else { "sep" })) {
+        ("split" | "rsplit" | "partition" | "rpartition" | "replace", Some(token)) if !text.is_ascii() => {
+            token
+                .as_str()
+                .zip(Marks::of(state))
+                .map(|(token, marks)| (token.to_owned(), marks.around(token)))
+        }
+        _ => None,
+    };
+    let Some((token, marked)) = marked.filter(|(_, marked)| text.contains(marked)) else {
+        return dispatch(state, text, name, args);
+    };
+    let result = dispatch(state, &text.replace(&marked, &token), name, args)?;
+    // What was not split at stays marked.
+    let mark = |part: &Value| {
+        part.as_str()
+            .map_or_else(|| part.clone(), |part| part.replace(&token, &marked).into())
+    };
+    result
+        .map(|result| match (result.is_tuple(), result.as_str()) {
+            (false, Some(_)) => Ok(mark(&result)),
+            (true, _) => {
+                Ok(Tuple::from(result.try_iter()?.map(|part| mark(&part)).collect::<Vec<_>>()).into())
+            }
+            (false, None) => Ok(result.try_iter()?.map(|part| mark(&part)).collect()),
+        })
+        .transpose()
+}
+
+fn dispatch(state: &State<'_, '_>, text: &str, name: &str, args: &Args<'_>) -> Result<Option<Value>, Error> {
     let (result, most) = match name {
         "strip" => (strip(text, args, true, true)?, 1),
         "lstrip" => (strip(text, args, true, false)?, 1),
