@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use minijinja::formatting::FormatStyle;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter, filters, functions};
 

@@ -317,9 +317,10 @@ impl Rewriter<'_> {
     }
 
     fn apply(mut self) -> String {
-        // Stable: of several insertions at one place, the first pushed stands first. The wrappers of a
-        // whole tag are pushed before those inside it, so closing brackets need no order of their own.
-        self.edits.sort_by_key(|edit| edit.at);
+        // Stable, with insertions before replacements: of several insertions at one place, the first pushed
+        // stands first. The wrappers of a whole tag are pushed before those inside it; brackets alone
+        // need no order.
+        self.edits.sort_by_key(|edit| (edit.at, edit.len));
         let mut text = String::with_capacity(self.source.len() + 64);
         let mut at = 0;
         for edit in &self.edits {
