@@ -19,6 +19,7 @@ mod json;
 mod methods;
 mod numbers;
 mod objects;
+mod split;
 mod strings;
 pub(super) mod text;
 
@@ -193,6 +194,12 @@ fn filters(env: &mut Environment<'_>) {
             }
         });
     }
+    env.add_filter(
+        "format",
+        |state: &State<'_, '_>, pattern: &str, args: Rest<ValueOrKwargs>| {
+            methods::formatted(state, FormatStyle::Printf, pattern, &args.into_values())
+        },
+    );
     env.add_filter(
         "trim",
         |state: &State<'_, '_>, value: &Value, chars: Option<Cow<'_, str>>| {
