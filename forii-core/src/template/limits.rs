@@ -3,6 +3,7 @@
 //! a limit, and compiling happens on a stack of its own.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use minijinja::{Environment, Error, ErrorKind, Value};
 
@@ -10,9 +11,9 @@ use super::python::Raised;
 use crate::error::TemplateError;
 
 /// Fuel of a render with an empty input. One unit pays for a step or for 64 bytes.
-const FUEL: u64 = 1 << 20;
+const FUEL: u64 = 2 << 20;
 /// Fuel for each byte of input.
-const FUEL_PER_BYTE: u64 = 8;
+const FUEL_PER_BYTE: u64 = 16;
 /// Output of a render with an empty input, in bytes.
 const OUTPUT: usize = 1 << 20;
 /// Output for each byte of input.
@@ -56,10 +57,15 @@ pub(super) fn render(
         text: Vec::with_capacity(size),
         limit: OUTPUT + OUTPUT_PER_BYTE * size,
     };
-    let rendered = env
-        .get_template(name)
-        .and_then(|template| template.render_captured_to(context, &mut output).map(drop));
-    rendered.map_err(|error| describe(&error))?;
+    // minijinja is written not to panic; where it fails at that, one request is to feel it and not the program.
+    let rendered = catch_unwind(AssertUnwindSafe(|| {
+        env.get_template(name)?
+            .render_captured_to(context, &mut output)
+            .map(drop)
+    }));
+    rendered
+        .map_err(|_| TemplateError::Render("the interpreter gave up".to_owned()))?
+        .map_err(|error| describe(&error))?;
     String::from_utf8(output.text).map_err(|error| TemplateError::Render(error.to_string()))
 }
 

@@ -4,6 +4,7 @@
 //! rendering; afterwards the marks are taken out again and what they enclosed is reported. Strings
 //! without look-alikes stay as they are, so an ordinary prompt renders as if nothing looked at it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -46,6 +47,11 @@ impl Marks {
         })
     }
 
+    /// How `token` stands in the caller's text.
+    pub(super) fn around(self, token: &str) -> String {
+        format!("{}{token}{}", self.open, self.close)
+    }
+
     /// For [`VARIABLE`].
     pub(super) fn to_text(self) -> String {
         String::from_iter([self.open, self.close])
@@ -53,6 +59,17 @@ impl Marks {
 
     pub(super) fn contain(self, char: char) -> bool {
         char == self.open || char == self.close
+    }
+}
+
+/// `text` without the marks of the render under way.
+pub(super) fn unmarked<'a>(state: &State<'_, '_>, text: &'a str) -> Cow<'a, str> {
+    if non_characters(text) == 0 {
+        return Cow::Borrowed(text);
+    }
+    match Marks::of(state) {
+        Some(marks) => Cow::Owned(text.replace([marks.open, marks.close], "")),
+        None => Cow::Borrowed(text),
     }
 }
 
@@ -136,7 +153,7 @@ impl SpecialTokens {
         };
         found.extend(self.head(text).map(|end| 0..end));
         found.extend(self.tail(text).map(|start| start..text.len()));
-        merge(found)
+        merge(found, false)
     }
 
     /// Where the longest start of `text` ends that a token could end with.
@@ -208,7 +225,7 @@ impl SpecialTokens {
         let found = matcher
             .flat_map(|matcher| matcher.find_overlapping_iter(&text))
             .map(|found| found.range());
-        let literal = merge(found.filter(touches).collect());
+        let literal = merge(found.filter(touches).collect(), true);
         Prompt { text, literal }
     }
 }
@@ -224,13 +241,15 @@ fn begins_one(tokens: &[String], piece: &str) -> bool {
     tokens.get(next).is_some_and(|token| token.starts_with(piece))
 }
 
-/// Sorts ranges and joins those that overlap or touch.
-fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+/// Sorts ranges and joins those that overlap, and if asked those that touch.
+fn merge(mut ranges: Vec<Range<usize>>, touching: bool) -> Vec<Range<usize>> {
     ranges.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
     for range in ranges {
         match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(last) if range.start < last.end + usize::from(touching) => {
+                last.end = last.end.max(range.end)
+            }
             _ => merged.push(range),
         }
     }

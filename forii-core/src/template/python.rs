@@ -6,17 +6,20 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use minijinja::formatting::FormatStyle;
 use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, escape_formatter, filters, functions};
 
 use self::objects::{Generator, View};
 use self::text::{MAX_DEPTH, type_name};
+use super::literal;
 use super::syntax::{ITERATE, STORE, STORE_ATTRIBUTE};
 
 mod json;
 mod methods;
 mod numbers;
 mod objects;
+mod split;
 mod strings;
 pub(super) mod text;
 
@@ -32,7 +35,7 @@ pub(super) fn install(env: &mut Environment<'_>, clock: Clock) {
                 return escape_formatter(out, state, value);
             }
             Some(text) => out.write_str(text)?,
-            None => out.write_str(&text::str(value)?)?,
+            None => out.write_str(&text::str(state, value)?)?,
         }
         Ok(())
     });
@@ -68,10 +71,14 @@ fn iterable(value: &Value) -> Result<&Value, Error> {
 }
 
 fn functions(env: &mut Environment<'_>, clock: Clock) {
-    env.add_function("raise_exception", |message: &Value| -> Result<Value, Error> {
-        let message = text::str(message)?;
-        Err(Error::new(ErrorKind::InvalidOperation, "raised by the template").with_source(Raised(message)))
-    });
+    env.add_function(
+        "raise_exception",
+        |state: &State<'_, '_>, message: &Value| -> Result<Value, Error> {
+            let message = text::str(state, message)?;
+            Err(Error::new(ErrorKind::InvalidOperation, "raised by the template")
+                .with_source(Raised(message)))
+        },
+    );
     env.add_function("strftime_now", move |format: &str| {
         jiff::fmt::strtime::format(format, clock()).map_err(|error| invalid(error.to_string()))
     });
@@ -82,9 +89,19 @@ fn functions(env: &mut Environment<'_>, clock: Clock) {
     env.add_function(STORE_ATTRIBUTE, |state: &State<'_, '_>, value: Value| {
         store(state, value, true)
     });
-    env.add_function("namespace", |args: Option<ValueOrKwargs>| {
-        functions::namespace(args)
-    });
+    env.add_function(
+        "namespace",
+        |state: &State<'_, '_>, args: Option<ValueOrKwargs>| {
+            let namespace = functions::namespace(args)?;
+            check(state, &namespace, false, 0).map(|()| namespace)
+        },
+    );
+    env.add_function(
+        "dict",
+        |state: &State<'_, '_>, value: Option<Value>, args: Kwargs| {
+            store(state, functions::dict(value, args)?, false)
+        },
+    );
     env.remove_global("debug");
 }
 
@@ -160,43 +177,61 @@ fn tests(env: &mut Environment<'_>) {
 
 fn filters(env: &mut Environment<'_>) {
     env.add_filter("tojson", json::tojson);
-    env.add_filter("string", |value: &Value| text::str(value));
-    env.add_filter("safe", |value: &Value| {
-        text::str(value).map(Value::from_safe_string)
+    env.add_filter("string", |state: &State<'_, '_>, value: &Value| {
+        text::str(state, value)
+    });
+    env.add_filter("safe", |state: &State<'_, '_>, value: &Value| {
+        text::str(state, value).map(Value::from_safe_string)
     });
     env.add_filter("list", |state: &State<'_, '_>, value: Value| {
         filters::list(state, iterable(&value)?.clone())
     });
+    for name in ["length", "count"] {
+        env.add_filter(name, |state: &State<'_, '_>, value: &Value| {
+            match value.as_str() {
+                Some(text) => Ok(literal::unmarked(state, text).chars().count()),
+                None => filters::length(value),
+            }
+        });
+    }
+    env.add_filter(
+        "format",
+        |state: &State<'_, '_>, pattern: &str, args: Rest<ValueOrKwargs>| {
+            methods::formatted(state, FormatStyle::Printf, pattern, &args.into_values())
+        },
+    );
     env.add_filter(
         "trim",
-        |value: &Value, chars: Option<Cow<'_, str>>| -> Result<String, Error> {
-            let text = text::str(value)?;
-            Ok(match chars {
-                Some(chars) => text.trim_matches(|char| chars.contains(char)).to_owned(),
-                None => text.trim_matches(strings::is_space).to_owned(),
-            })
+        |state: &State<'_, '_>, value: &Value, chars: Option<Cow<'_, str>>| {
+            let text = text::str(state, value)?;
+            let text = match chars {
+                Some(chars) => text.trim_matches(|char| chars.contains(char)),
+                None => text.trim_matches(strings::is_space),
+            };
+            Ok::<_, Error>(text.to_owned())
         },
     );
     env.add_filter(
         "int",
         |value: &Value, default: Option<Value>, base: Option<u32>| {
-            numbers::int(value, base.unwrap_or(10))
-                .or(default)
-                .unwrap_or_else(|| Value::from(0))
+            let number = numbers::int(value, base.unwrap_or(10));
+            number.or(default).unwrap_or_else(|| Value::from(0))
         },
     );
     env.add_filter("float", |value: &Value, default: Option<Value>| {
-        numbers::float(value)
-            .map(Value::from)
-            .or(default)
-            .unwrap_or_else(|| Value::from(0.0))
+        let number = numbers::float(value).map(Value::from);
+        number.or(default).unwrap_or_else(|| Value::from(0.0))
     });
-    env.add_filter("wordcount", |value: &Value| -> Result<usize, Error> {
-        let text = text::str(value)?;
+    env.add_filter("wordcount", |state: &State<'_, '_>, value: &Value| {
+        let text = text::str(state, value)?;
         let words = text.split(|char: char| !char.is_alphanumeric() && char != '_');
-        Ok(words.filter(|word| !word.is_empty()).count())
+        Ok::<_, Error>(words.filter(|word| !word.is_empty()).count())
     });
     generators(env);
+    // jinja2 does not have them.
+    for name in ["bool", "chain", "lines", "split", "zip"] {
+        env.remove_filter(name);
+    }
 }
 
 /// What `map` and `select` go through: they take nothing for an empty list.

@@ -1,16 +1,22 @@
-//! Rewrites a chat template's source where Jinja as Python runs it and minijinja differ in syntax:
-//! `{% generation %}` blocks become plain scopes, and the places where minijinja offers no hook
-//! (`%` on strings, `+` on markup, the iterable of a `for`, the value of a `set`) become calls of functions in
-//! [`super::python`]. Lines keep their numbers. Nothing here evaluates anything.
+//! Rewrites a chat template's source where jinja2 and minijinja differ and minijinja offers no hook:
+//! `{% generation %}` blocks become plain scopes; the operators `+`, `*` and `%`, the iterable of a `for`,
+//! the value of a `set` and lists that are built of variables become calls of what [`super::python`]
+//! defines. Lines keep their numbers. Nothing here evaluates anything.
 
 use std::ops::Range;
 
-/// Names that rewritten templates call; a template of a file cannot sensibly use them itself.
+use self::lexer::{Kind, Token, end_of_raw, tokens};
+
+mod expression;
+mod lexer;
+
+/// Names that rewritten templates call. In Python, templates cannot use names with two underscores.
 pub(super) const ITERATE: &str = "__iterate";
 pub(super) const STORE: &str = "__store";
 pub(super) const STORE_ATTRIBUTE: &str = "__store_attribute";
 pub(super) const MODULO: &str = "__mod__";
 pub(super) const ADD: &str = "__add__";
+pub(super) const MULTIPLY: &str = "__mul__";
 
 /// The longest template source. Those of published models stay below 100 kB.
 const MAX_SOURCE_LEN: usize = 1 << 20;
@@ -22,9 +28,6 @@ const MAX_BRACKETS: usize = 100;
 /// The most alternatives of all open `if`s together; each nests in the one before.
 const MAX_ALTERNATIVES: usize = 512;
 
-/// What templates that make markup contain.
-const MARKUP_FILTERS: [&str; 4] = ["safe", "escape", "|e", "| e"];
-
 /// Rewrites `source`, or says why it goes past a limit and on which line.
 pub(super) fn rewrite(source: &str) -> Result<String, String> {
     if source.len() > MAX_SOURCE_LEN {
@@ -33,10 +36,8 @@ pub(super) fn rewrite(source: &str) -> Result<String, String> {
             source.len()
         ));
     }
-    let markup = MARKUP_FILTERS.iter().any(|name| source.contains(name));
     let mut rewriter = Rewriter {
         source,
-        markup,
         edits: Vec::new(),
         alternatives: Vec::new(),
     };
@@ -53,25 +54,9 @@ struct Edit {
 
 struct Rewriter<'a> {
     source: &'a str,
-    /// The template may make markup, to which `+` adds strings escaped.
-    markup: bool,
     edits: Vec<Edit>,
     /// The alternatives so far of each open `if`.
     alternatives: Vec<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Name,
-    /// A string or number.
-    Literal,
-    Operator,
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    kind: Kind,
-    span: Range<usize>,
 }
 
 impl Rewriter<'_> {
@@ -115,6 +100,8 @@ impl Rewriter<'_> {
             return Ok(());
         };
         let inner = &tokens[1..];
+        // What is no expression: the names that a tag binds.
+        let mut bound = 0;
         match &self.source[first.span.clone()] {
             "generation" => self.replace(first.span.clone(), "with"),
             "endgeneration" => self.replace(first.span.clone(), "endwith"),
@@ -131,24 +118,36 @@ impl Rewriter<'_> {
                 }
             }
             "for" => {
-                let from = self
+                bound = self
                     .position(inner, &["in"])
                     .map_or(inner.len(), |index| index + 1);
-                let until = self.position(&inner[from..], &["if", "recursive"]);
-                self.wrap(
-                    &inner[from..until.map_or(inner.len(), |index| from + index)],
-                    ITERATE,
-                );
+                let until = self.position(&inner[bound..], &["if", "recursive"]);
+                let until = until.map_or(inner.len(), |index| bound + index);
+                self.wrap(&inner[bound..until], ITERATE);
             }
             "set" => {
                 if let Some(equals) = self.position(inner, &["="]) {
+                    bound = equals + 1;
                     let dotted = inner[..equals].iter().any(|token| self.text(token) == ".");
-                    self.wrap(&inner[equals + 1..], if dotted { STORE_ATTRIBUTE } else { STORE });
+                    self.wrap(&inner[bound..], if dotted { STORE_ATTRIBUTE } else { STORE });
                 }
+            }
+            "call" if inner.first().is_some_and(|token| self.text(token) == "(") => {
+                bound = self
+                    .position(inner, &[")"])
+                    .map_or(inner.len(), |index| index + 1);
             }
             _ => {}
         }
-        self.expression(inner)
+        let (names, expression) = inner.split_at(bound);
+        if let Some(token) = names
+            .iter()
+            .filter(|token| self.text(token) == "(")
+            .nth(MAX_BRACKETS)
+        {
+            return Err(self.beyond(token, "an assignment nests too deeply"));
+        }
+        self.expression(expression)
     }
 
     /// Makes `tokens` the argument of a call.
@@ -160,100 +159,7 @@ impl Rewriter<'_> {
         }
     }
 
-    /// Rewrites `left % right` to `(left).__mod__(right)` and, in a template that makes markup,
-    /// `left + right` to `(left).__add__(right)`, at every depth of brackets.
-    fn expression(&mut self, tokens: &[Token]) -> Result<(), String> {
-        let mut levels = vec![Level::new(0)];
-        // The lengths of all open levels together.
-        let mut chain = 0;
-        for (index, token) in tokens.iter().enumerate() {
-            let before = index.checked_sub(1).map(|index| &tokens[index]);
-            let depth = levels.len();
-            // More brackets closed than opened: the compiler will refuse it.
-            let Some(level) = levels.last_mut() else {
-                return Ok(());
-            };
-            level.len += 1;
-            chain += 1;
-            if chain > MAX_CHAIN {
-                return Err(self.beyond(token, "an expression is too long"));
-            }
-            if depth > MAX_BRACKETS {
-                return Err(self.beyond(token, "an expression nests too deeply"));
-            }
-            match self.binding(token, before) {
-                Binding::None => {}
-                Binding::Open => levels.push(Level::new(index + 1)),
-                Binding::Close => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
-                    chain -= level.len;
-                    levels.pop();
-                }
-                Binding::Product(function) => {
-                    level.product.close(self, before);
-                    level.product.replace(self, tokens, index, function);
-                }
-                Binding::Concatenation => {
-                    level.product.close(self, before);
-                    level.product = Operands::new(index + 1);
-                }
-                Binding::Sum(function) => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
-                    level.sum.replace(self, tokens, index, function);
-                    level.product = Operands::new(index + 1);
-                }
-                Binding::Weaker => {
-                    level.product.close(self, before);
-                    level.sum.close(self, before);
-                    (level.product, level.sum) = (Operands::new(index + 1), Operands::new(index + 1));
-                    if self.text(token) == "," {
-                        chain -= level.len;
-                        level.len = 0;
-                    }
-                }
-            }
-        }
-        if let Some(level) = levels.last_mut() {
-            level.product.close(self, tokens.last());
-            level.sum.close(self, tokens.last());
-        }
-        Ok(())
-    }
-
-    /// How a token ties what stands on its two sides.
-    fn binding(&self, token: &Token, before: Option<&Token>) -> Binding {
-        match (token.kind, self.text(token)) {
-            (Kind::Literal, _) => Binding::None,
-            (Kind::Name, "if" | "else" | "and" | "or" | "in" | "recursive") => Binding::Weaker,
-            (Kind::Name, "not") if !self.is_name(before, "is") => Binding::Weaker,
-            (Kind::Name, _) => Binding::None,
-            (Kind::Operator, "(" | "[" | "{") => Binding::Open,
-            (Kind::Operator, ")" | "]" | "}") => Binding::Close,
-            (Kind::Operator, "%") => Binding::Product(Some(MODULO)),
-            (Kind::Operator, "*" | "/" | "//") => Binding::Product(None),
-            (Kind::Operator, "~") => Binding::Concatenation,
-            (Kind::Operator, "+" | "-") if !before.is_some_and(|before| self.ends_operand(before)) => {
-                Binding::None
-            }
-            (Kind::Operator, "+") => Binding::Sum(self.markup.then_some(ADD)),
-            (Kind::Operator, "-") => Binding::Sum(None),
-            (Kind::Operator, "," | ":" | "=" | "==" | "!=" | "<" | "<=" | ">" | ">=") => Binding::Weaker,
-            (Kind::Operator, _) => Binding::None,
-        }
-    }
-
-    fn ends_operand(&self, token: &Token) -> bool {
-        let text = self.text(token);
-        match token.kind {
-            Kind::Literal => true,
-            Kind::Name => !matches!(text, "if" | "else" | "and" | "or" | "in" | "not" | "is"),
-            Kind::Operator => matches!(text, ")" | "]" | "}"),
-        }
-    }
-
-    /// The first of `words` outside of brackets.
+    /// The first of `words` outside of brackets; a closing bracket counts as outside.
     fn position(&self, tokens: &[Token], words: &[&str]) -> Option<usize> {
         let mut depth = 0_usize;
         tokens.iter().position(|token| {
@@ -261,9 +167,9 @@ impl Rewriter<'_> {
             match text {
                 "(" | "[" | "{" => depth += 1,
                 ")" | "]" | "}" => depth = depth.saturating_sub(1),
-                _ => return depth == 0 && token.kind != Kind::Literal && words.contains(&text),
+                _ => {}
             }
-            false
+            depth == 0 && token.kind != Kind::Literal && words.contains(&text)
         })
     }
 
@@ -293,9 +199,10 @@ impl Rewriter<'_> {
     }
 
     fn apply(mut self) -> String {
-        // Stable: of several insertions at one place, the first pushed stands first. The wrappers of a
-        // whole tag are pushed before those inside it, so closing brackets need no order of their own.
-        self.edits.sort_by_key(|edit| edit.at);
+        // Stable, with insertions before replacements: of several insertions at one place, the first pushed
+        // stands first. The wrappers of a whole tag are pushed before those inside it; brackets alone
+        // need no order.
+        self.edits.sort_by_key(|edit| (edit.at, edit.len));
         let mut text = String::with_capacity(self.source.len() + 64);
         let mut at = 0;
         for edit in &self.edits {
@@ -305,171 +212,5 @@ impl Rewriter<'_> {
         }
         text.push_str(&self.source[at..]);
         text
-    }
-}
-
-/// From weakest to strongest, see [`Rewriter::binding`]. Sums and products name the method that stands in
-/// for the operator, if one does.
-enum Binding {
-    Weaker,
-    Sum(Option<&'static str>),
-    Concatenation,
-    Product(Option<&'static str>),
-    None,
-    Open,
-    Close,
-}
-
-/// What is known of an expression at one depth of brackets.
-struct Level {
-    sum: Operands,
-    product: Operands,
-    /// Tokens since the last comma.
-    len: usize,
-}
-
-impl Level {
-    fn new(start: usize) -> Self {
-        Self {
-            sum: Operands::new(start),
-            product: Operands::new(start),
-            len: 0,
-        }
-    }
-}
-
-/// A chain of operators that bind alike.
-struct Operands {
-    /// Index of the token that begins the first.
-    start: usize,
-    /// The last operator became a call, whose bracket is still open.
-    open: bool,
-}
-
-impl Operands {
-    fn new(start: usize) -> Self {
-        Self { start, open: false }
-    }
-
-    /// Ends the last operand behind `last`.
-    fn close(&mut self, rewriter: &mut Rewriter<'_>, last: Option<&Token>) {
-        if let (true, Some(last)) = (self.open, last) {
-            rewriter.insert(last.span.end, ")".to_owned());
-        }
-        self.open = false;
-    }
-
-    /// Makes the operator at `index` a call with all before it as the receiver.
-    fn replace(
-        &mut self,
-        rewriter: &mut Rewriter<'_>,
-        tokens: &[Token],
-        index: usize,
-        function: Option<&str>,
-    ) {
-        if let Some(function) = function {
-            rewriter.insert(tokens[self.start].span.start, "(".to_owned());
-            rewriter.replace(tokens[index].span.clone(), &format!(").{function}("));
-            self.open = true;
-        }
-    }
-}
-
-/// The tokens of a tag from `at` on, and where the tag ends.
-fn tokens(source: &str, at: usize, block: bool) -> Option<(Vec<Token>, usize)> {
-    let bytes = source.as_bytes();
-    let end: &[u8] = if block { b"%}" } else { b"}}" };
-    let mut tokens = Vec::new();
-    let mut depth = 0_usize;
-    let mut at = at + usize::from(matches!(bytes.get(at), Some(b'-' | b'+')));
-    loop {
-        let rest = &bytes[at..];
-        let first = *rest.first()?;
-        if depth == 0 {
-            if rest.starts_with(end) {
-                return Some((tokens, at + 2));
-            }
-            if matches!(first, b'-' | b'+') && rest[1..].starts_with(end) {
-                return Some((tokens, at + 3));
-            }
-        }
-        let (kind, len) = match first {
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                at += 1;
-                continue;
-            }
-            b'\'' | b'"' => (Kind::Literal, string_len(rest)?),
-            b'0'..=b'9' => (Kind::Literal, number_len(rest)),
-            byte if is_name_byte(byte) => (
-                Kind::Name,
-                rest.iter().take_while(|&&byte| is_name_byte(byte)).count(),
-            ),
-            byte => {
-                match byte {
-                    b'(' | b'[' | b'{' => depth += 1,
-                    b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                let pair = matches!(
-                    rest,
-                    [b'=' | b'!' | b'<' | b'>', b'=', ..] | [b'*', b'*', ..] | [b'/', b'/', ..]
-                );
-                (Kind::Operator, 1 + usize::from(pair))
-            }
-        };
-        tokens.push(Token {
-            kind,
-            span: at..at + len,
-        });
-        at += len;
-    }
-}
-
-/// Letters, digits, underscores and everything beyond ASCII, which the compiler judges.
-fn is_name_byte(byte: u8) -> bool {
-    byte == b'_' || byte.is_ascii_alphanumeric() || byte >= 0x80
-}
-
-fn string_len(bytes: &[u8]) -> Option<usize> {
-    let quote = bytes[0];
-    let mut at = 1;
-    loop {
-        match *bytes.get(at)? {
-            b'\\' => at += 2,
-            byte if byte == quote => return Some(at + 1),
-            _ => at += 1,
-        }
-    }
-}
-
-fn number_len(bytes: &[u8]) -> usize {
-    let mut len = bytes.iter().take_while(|&&byte| is_name_byte(byte)).count();
-    if let [b'.', b'0'..=b'9', ..] = bytes[len..] {
-        len += 1 + bytes[len + 1..]
-            .iter()
-            .take_while(|&&byte| is_name_byte(byte))
-            .count();
-    }
-    if let ([.., b'e' | b'E'], [b'+' | b'-', b'0'..=b'9', ..]) = (&bytes[..len], &bytes[len..]) {
-        len += 1 + bytes[len + 1..]
-            .iter()
-            .take_while(|&&byte| is_name_byte(byte))
-            .count();
-    }
-    len
-}
-
-/// Where the tag that ends a raw block ends.
-fn end_of_raw(source: &str, from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += source[at..].find("{%")? + 2;
-        let inner = source[at..].trim_start_matches(['-', '+']).trim_start();
-        if let Some(rest) = inner.strip_prefix("endraw") {
-            let rest = rest.trim_start().trim_start_matches(['-', '+']);
-            if rest.starts_with("%}") {
-                return Some(source.len() - rest.len() + 2);
-            }
-        }
     }
 }

@@ -4,6 +4,10 @@ use serde_json::json;
 
 use super::*;
 
+mod limits;
+mod literal;
+mod messages;
+
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/templates");
 
 fn clock() -> jiff::civil::DateTime {

@@ -25,7 +25,10 @@ pub(super) fn tojson(state: &State<'_, '_>, value: &Value, args: Kwargs) -> Resu
     };
     let (item, key) = match args.get::<Option<Value>>("separators")? {
         Some(pair) if !pair.is_none() => {
-            let part = |index| pair.get_item_by_index(index).map(|part: Value| text::str(&part));
+            let part = |index| {
+                pair.get_item_by_index(index)
+                    .map(|part: Value| text::str(state, &part))
+            };
             (part(0)??, part(1)??)
         }
         _ => (
@@ -104,7 +107,7 @@ impl Writer<'_, '_, '_> {
                     .push_str(if number > 0.0 { "Infinity" } else { "-Infinity" });
             }
             (false, Ok(number)) => self.out.push_str(&text::float(number)),
-            _ => self.out.push_str(&format!("{value}")),
+            _ => self.out.push_str(&value.to_string()),
         }
     }
 

@@ -9,7 +9,7 @@ use minijinja_contrib::pycompat;
 use super::objects::View;
 use super::text::fuel;
 use super::{invalid, numbers, strings};
-use crate::template::syntax::{ADD, MODULO};
+use crate::template::syntax::{ADD, MODULO, MULTIPLY};
 
 /// Called where a value has no method `name` of its own.
 pub(super) fn call(
@@ -18,9 +18,10 @@ pub(super) fn call(
     name: &str,
     args: &[Value],
 ) -> Result<Value, Error> {
-    if let (ADD | MODULO, [right]) = (name, args) {
+    if let (ADD | MULTIPLY | MODULO, [right]) = (name, args) {
         return match name {
             ADD => numbers::add(state, value, right),
+            MULTIPLY => numbers::multiply(state, value, right),
             _ => match value.as_str() {
                 Some(pattern) => percent(state, pattern, right),
                 None => numbers::remainder(value, right),
@@ -30,7 +31,7 @@ pub(super) fn call(
     match (value.as_str(), value.kind()) {
         (Some(text), _) => {
             if name == "format" {
-                pay_for_widths(state, text, args)?;
+                return formatted(state, FormatStyle::StrFormat, text, args).map(Value::from);
             }
             match strings::call(state, text, name, &Args::new(args)?)? {
                 Some(result) => Ok(result),
@@ -80,17 +81,21 @@ fn percent(state: &State<'_, '_>, pattern: &str, right: &Value) -> Result<Value,
     } else {
         vec![right.clone()]
     };
-    pay_for_widths(state, pattern, &args)?;
     // A mapping may go unused.
     let wanted = pattern.replace("%%", "").matches('%').count() + pattern.matches('*').count();
     if args.len() > wanted && right.kind() != ValueKind::Map {
         return Err(invalid("not all arguments converted during string formatting"));
     }
-    format(FormatStyle::Printf, pattern, &args).map(Value::from)
+    formatted(state, FormatStyle::Printf, pattern, &args).map(Value::from)
 }
 
-/// Takes fuel for the widths that a pattern asks for before they are allocated.
-fn pay_for_widths(state: &State<'_, '_>, pattern: &str, args: &[Value]) -> Result<(), Error> {
+/// Formats by minijinja, which allocates what a width asks for and takes keys for ASCII.
+pub(super) fn formatted(
+    state: &State<'_, '_>,
+    style: FormatStyle,
+    pattern: &str,
+    args: &[Value],
+) -> Result<String, Error> {
     let digits = pattern
         .split(|char: char| !char.is_ascii_digit())
         .filter(|digits| !digits.is_empty());
@@ -103,7 +108,20 @@ fn pay_for_widths(state: &State<'_, '_>, pattern: &str, args: &[Value]) -> Resul
             width = width.saturating_add(arg);
         }
     }
-    state.consume_fuel(fuel(width))
+    state.consume_fuel(fuel(width))?;
+    let (escape, open, close) = match style {
+        FormatStyle::Printf => ("%%", "%(", ')'),
+        FormatStyle::StrFormat => ("{{", "{", '}'),
+    };
+    let bare = pattern.replace(escape, "");
+    let mut keys = bare
+        .split(open)
+        .skip(1)
+        .map(|rest| rest.split(close).next().unwrap_or_default());
+    if !keys.all(str::is_ascii) {
+        return Err(invalid("the key of a format is not ASCII"));
+    }
+    format(style, pattern, args)
 }
 
 fn mapping(state: &State<'_, '_>, value: &Value, name: &str, args: &Args<'_>) -> Result<Value, Error> {

@@ -1,5 +1,4 @@
-//! Python's arithmetic where minijinja's differs: remainders, additions that may be of markup, and the
-//! conversions to numbers.
+//! Python's arithmetic where minijinja's differs or puts off the work, and the conversions to numbers.
 
 use minijinja::value::{Tuple, Value, ValueKind};
 use minijinja::{Error, State};
@@ -63,6 +62,44 @@ pub(super) fn add(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<
             .map(|(left, right)| Value::from(left + right)),
     };
     sum.ok_or_else(|| unsupported("+", left, right))
+}
+
+/// `left * right`, which repeats strings and lists.
+pub(super) fn multiply(state: &State<'_, '_>, left: &Value, right: &Value) -> Result<Value, Error> {
+    let is_list = |value: &Value| matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable);
+    for (value, times) in [(left, right), (right, left)] {
+        let Some(times) = integer(times).map(|times| usize::try_from(times.max(0)).unwrap_or(usize::MAX))
+        else {
+            continue;
+        };
+        if let Some(text) = value.as_str() {
+            state.consume_fuel(fuel(text.len().saturating_mul(times)))?;
+            let repeated = text.repeat(times);
+            return Ok(if value.is_safe() {
+                Value::from_safe_string(repeated)
+            } else {
+                Value::from(repeated)
+            });
+        }
+        if is_list(value) {
+            let items: Vec<Value> = value.try_iter()?.collect();
+            let len = items.len().saturating_mul(times);
+            state.consume_fuel(len as u64)?;
+            let items: Vec<Value> = items.iter().cycle().take(len).cloned().collect();
+            return Ok(if value.is_tuple() {
+                Tuple::from(items).into()
+            } else {
+                items.into()
+            });
+        }
+    }
+    let product = match (integer(left), integer(right)) {
+        (Some(left), Some(right)) => left.checked_mul(right).map(whole),
+        _ => number(left)
+            .zip(number(right))
+            .map(|(left, right)| Value::from(left * right)),
+    };
+    product.ok_or_else(|| unsupported("*", left, right))
 }
 
 /// As markupsafe escapes.

@@ -5,7 +5,9 @@ use minijinja::{Error, ErrorKind, State};
 
 use super::invalid;
 use super::methods::Args;
+use super::split::{partition, split, split_lines, strip};
 use super::text::{fuel, type_name};
+use crate::template::literal::{Marks, unmarked};
 
 /// The method `name` of `text`; `None` where this module does not have it.
 pub(super) fn call(
@@ -14,6 +16,43 @@ pub(super) fn call(
     name: &str,
     args: &Args<'_>,
 ) -> Result<Option<Value>, Error> {
+    // Templates split at tokens and look for them; that must work where the caller's text is marked, too.
+    let text = match name {
+        "startswith" | "endswith" | "find" | "rfind" | "index" | "rindex" | "count" => {
+            &*unmarked(state, text)
+        }
+        _ => text,
+    };
+    let marked = match (name, args.get(0, if name == "replace" { "old" } else { "sep" })) {
+        ("split" | "rsplit" | "partition" | "rpartition" | "replace", Some(token)) if !text.is_ascii() => {
+            token
+                .as_str()
+                .zip(Marks::of(state))
+                .map(|(token, marks)| (token.to_owned(), marks.around(token)))
+        }
+        _ => None,
+    };
+    let Some((token, marked)) = marked.filter(|(_, marked)| text.contains(marked)) else {
+        return dispatch(state, text, name, args);
+    };
+    let result = dispatch(state, &text.replace(&marked, &token), name, args)?;
+    // What was not split at stays marked.
+    let mark = |part: &Value| {
+        part.as_str()
+            .map_or_else(|| part.clone(), |part| part.replace(&token, &marked).into())
+    };
+    result
+        .map(|result| match (result.is_tuple(), result.as_str()) {
+            (false, Some(_)) => Ok(mark(&result)),
+            (true, _) => {
+                Ok(Tuple::from(result.try_iter()?.map(|part| mark(&part)).collect::<Vec<_>>()).into())
+            }
+            (false, None) => Ok(result.try_iter()?.map(|part| mark(&part)).collect()),
+        })
+        .transpose()
+}
+
+fn dispatch(state: &State<'_, '_>, text: &str, name: &str, args: &Args<'_>) -> Result<Option<Value>, Error> {
     let (result, most) = match name {
         "strip" => (strip(text, args, true, true)?, 1),
         "lstrip" => (strip(text, args, true, false)?, 1),
@@ -76,134 +115,14 @@ fn needed(args: &Args<'_>, index: usize, name: &str) -> Result<String, Error> {
     string(&value).map(str::to_owned)
 }
 
-fn string(value: &Value) -> Result<&str, Error> {
+pub(super) fn string(value: &Value) -> Result<&str, Error> {
     value
         .as_str()
         .ok_or_else(|| invalid(format!("expected str, got {}", type_name(value))))
 }
 
-fn position(value: Option<Value>) -> Result<Option<i64>, Error> {
+pub(super) fn position(value: Option<Value>) -> Result<Option<i64>, Error> {
     value.map(i64::try_from).transpose()
-}
-
-fn strip(text: &str, args: &Args<'_>, left: bool, right: bool) -> Result<Value, Error> {
-    let chars = args.get(0, "chars");
-    let chars = chars.as_ref().map(string).transpose()?;
-    let matches = |char: char| chars.map_or_else(|| is_space(char), |chars| chars.contains(char));
-    let text = if left {
-        text.trim_start_matches(matches)
-    } else {
-        text
-    };
-    Ok(if right {
-        text.trim_end_matches(matches)
-    } else {
-        text
-    }
-    .into())
-}
-
-fn split(text: &str, args: &Args<'_>, from_right: bool) -> Result<Value, Error> {
-    let separator = args.get(0, "sep");
-    let separator = separator.as_ref().map(string).transpose()?;
-    // A negative limit is none; otherwise there is one part more than splits.
-    let most = match position(args.get(1, "maxsplit"))? {
-        Some(splits) => usize::try_from(splits).map_or(usize::MAX, |splits| splits.saturating_add(1)),
-        None => usize::MAX,
-    };
-    let mut parts: Vec<Value> = match (separator, from_right) {
-        (Some(""), _) => return Err(invalid("empty separator")),
-        (Some(separator), false) => text.splitn(most, separator).map(Value::from).collect(),
-        (Some(separator), true) => text.rsplitn(most, separator).map(Value::from).collect(),
-        (None, false) => split_spaces(text, most),
-        (None, true) => split_spaces_right(text, most),
-    };
-    if from_right {
-        parts.reverse();
-    }
-    Ok(parts.into())
-}
-
-fn split_spaces(text: &str, most: usize) -> Vec<Value> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim_start_matches(is_space);
-    while !rest.is_empty() {
-        match rest.find(is_space) {
-            Some(index) if parts.len() + 1 < most => {
-                parts.push(Value::from(&rest[..index]));
-                rest = rest[index..].trim_start_matches(is_space);
-            }
-            _ => {
-                parts.push(Value::from(rest));
-                break;
-            }
-        }
-    }
-    // Without a limit, spaces at the end make no part.
-    if most == usize::MAX
-        && let Some(last) = parts.last_mut()
-    {
-        *last = Value::from(last.as_str().unwrap_or_default().trim_end_matches(is_space));
-    }
-    parts
-}
-
-/// From the right, so the last part comes first.
-fn split_spaces_right(text: &str, most: usize) -> Vec<Value> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim_end_matches(is_space);
-    while !rest.is_empty() {
-        match rest.char_indices().rev().find(|(_, char)| is_space(*char)) {
-            Some((index, char)) if parts.len() + 1 < most => {
-                parts.push(Value::from(&rest[index + char.len_utf8()..]));
-                rest = rest[..index].trim_end_matches(is_space);
-            }
-            _ => {
-                parts.push(Value::from(rest));
-                break;
-            }
-        }
-    }
-    parts
-}
-
-fn split_lines(text: &str, keep_ends: bool) -> Vec<Value> {
-    let mut lines = Vec::new();
-    let mut start = 0;
-    let mut chars = text.char_indices().peekable();
-    while let Some((index, char)) = chars.next() {
-        let breaks = matches!(char, '\n'..='\r' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}');
-        if !breaks {
-            continue;
-        }
-        let mut end = index + char.len_utf8();
-        if char == '\r' && chars.next_if(|next| next.1 == '\n').is_some() {
-            end += 1;
-        }
-        lines.push(Value::from(&text[start..if keep_ends { end } else { index }]));
-        start = end;
-    }
-    if start < text.len() {
-        lines.push(Value::from(&text[start..]));
-    }
-    lines
-}
-
-fn partition(text: &str, separator: &str, from_right: bool) -> Result<Value, Error> {
-    if separator.is_empty() {
-        return Err(invalid("empty separator"));
-    }
-    let found = if from_right {
-        text.rfind(separator)
-    } else {
-        text.find(separator)
-    };
-    let parts = match (found, from_right) {
-        (Some(index), _) => [&text[..index], separator, &text[index + separator.len()..]],
-        (None, false) => [text, "", ""],
-        (None, true) => ["", "", text],
-    };
-    Ok(Tuple::from(parts.map(Value::from).to_vec()).into())
 }
 
 fn replace(state: &State<'_, '_>, text: &str, args: &Args<'_>) -> Result<Value, Error> {
@@ -386,7 +305,7 @@ fn expand_tabs(state: &State<'_, '_>, text: &str, args: &Args<'_>) -> Result<Val
     for char in text.chars() {
         match char {
             '\t' => {
-                let spaces = size.checked_sub(column % size.max(1)).unwrap_or(0);
+                let spaces = size.saturating_sub(column % size.max(1));
                 out.extend(std::iter::repeat_n(' ', spaces));
                 column += spaces;
             }

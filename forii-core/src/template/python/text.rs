@@ -1,8 +1,9 @@
 //! How Python spells values: `str()`, `repr()` and the names of types.
 
 use minijinja::value::{ObjectRepr, Value, ValueKind};
-use minijinja::{Error, ErrorKind};
+use minijinja::{Error, State};
 
+use super::invalid;
 use super::objects::{Generator, View};
 
 /// The deepest nesting of values that is printed, stored or taken as input. Everything that walks a
@@ -15,85 +16,95 @@ pub(super) fn fuel(bytes: usize) -> u64 {
 }
 
 /// `str(value)`.
-pub(super) fn str(value: &Value) -> Result<String, Error> {
-    let mut out = String::new();
-    write_str(&mut out, value)?;
-    Ok(out)
+pub(super) fn str(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(text.to_owned());
+    }
+    let mut writer = Writer {
+        state,
+        out: String::new(),
+    };
+    if !value.is_undefined() {
+        writer.value(value, 0)?;
+    }
+    Ok(writer.out)
 }
 
-/// Appends `str(value)`.
-pub(super) fn write_str(out: &mut String, value: &Value) -> Result<(), Error> {
-    match value.as_str() {
-        Some(text) => out.push_str(text),
-        None if value.is_undefined() => {}
-        None => write_repr(out, value, 0)?,
-    }
-    Ok(())
+/// Writes `repr` of values.
+struct Writer<'a, 'b, 'c> {
+    state: &'a State<'b, 'c>,
+    out: String,
 }
 
-/// Appends `repr(value)`.
-fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
-    if depth > MAX_DEPTH {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            "maximum recursion depth exceeded",
-        ));
-    }
-    match value.kind() {
-        ValueKind::Undefined => out.push_str("Undefined"),
-        ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
-            Ok(number) => out.push_str(&float(number)),
-            Err(_) => out.push_str(&format!("{value}")),
-        },
-        ValueKind::String => write_quoted(out, value.as_str().unwrap_or_default()),
-        ValueKind::Seq | ValueKind::Iterable => {
-            let view = value.downcast_object_ref::<View>();
-            if value.downcast_object_ref::<Generator>().is_some() {
-                out.push_str("<generator object>");
-                return Ok(());
-            }
-            if let Some(view) = view {
-                out.push_str(view.name);
-                out.push('(');
-            }
-            let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
-            let mut len = 0;
-            out.push(open);
-            for item in value.try_iter()?.checked() {
-                if len > 0 {
-                    out.push_str(", ");
-                }
-                write_repr(out, &item?, depth + 1)?;
-                len += 1;
-            }
-            if len == 1 && value.is_tuple() {
-                out.push(',');
-            }
-            out.push(close);
-            if view.is_some() {
-                out.push(')');
-            }
+impl Writer<'_, '_, '_> {
+    fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        // A value that holds one list many times is small and its text is not.
+        self.state.consume_fuel(1)?;
+        if depth > MAX_DEPTH {
+            return Err(invalid("maximum recursion depth exceeded"));
         }
-        ValueKind::Map => {
-            let object = value
-                .as_object()
-                .filter(|object| object.repr() == ObjectRepr::Map);
-            out.push('{');
-            let pairs = object.and_then(|object| object.try_iter_pairs());
-            for (index, (key, value)) in pairs.into_iter().flatten().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
-                }
-                write_repr(out, &key, depth + 1)?;
-                out.push_str(": ");
-                write_repr(out, &value, depth + 1)?;
+        match value.kind() {
+            ValueKind::Undefined => self.out.push_str("Undefined"),
+            ValueKind::Number if !value.is_integer() => match f64::try_from(value.clone()) {
+                Ok(number) => self.out.push_str(&float(number)),
+                Err(_) => self.out.push_str(&value.to_string()),
+            },
+            ValueKind::String => {
+                let text = value.as_str().unwrap_or_default();
+                self.state.consume_fuel(fuel(text.len()))?;
+                write_quoted(&mut self.out, text);
             }
-            out.push('}');
+            ValueKind::Seq | ValueKind::Iterable => self.list(value, depth)?,
+            ValueKind::Map => self.map(value, depth)?,
+            // None, booleans and integers are spelled alike; macros and the like have no text of their own.
+            _ => self.out.push_str(&value.to_string()),
         }
-        // None, booleans and integers are spelled alike; macros and the like have no text of their own.
-        _ => out.push_str(&format!("{value}")),
+        Ok(())
     }
-    Ok(())
+
+    fn list(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if value.downcast_object_ref::<Generator>().is_some() {
+            self.out.push_str("<generator object>");
+            return Ok(());
+        }
+        let view = value.downcast_object_ref::<View>();
+        let is_tuple = value.is_tuple();
+        self.out.push_str(view.map_or("", |view| view.name));
+        self.out.push_str(match (view, is_tuple) {
+            (Some(_), _) => "([",
+            (None, true) => "(",
+            (None, false) => "[",
+        });
+        let mut len = 0;
+        for item in value.try_iter()?.checked() {
+            self.out.push_str(if len > 0 { ", " } else { "" });
+            self.value(&item?, depth + 1)?;
+            len += 1;
+        }
+        self.out.push_str(match (view, is_tuple) {
+            (Some(_), _) => "])",
+            (None, true) if len == 1 => ",)",
+            (None, true) => ")",
+            (None, false) => "]",
+        });
+        Ok(())
+    }
+
+    fn map(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        let object = value
+            .as_object()
+            .filter(|object| object.repr() == ObjectRepr::Map);
+        let pairs = object.and_then(|object| object.try_iter_pairs());
+        self.out.push('{');
+        for (index, (key, value)) in pairs.into_iter().flatten().enumerate() {
+            self.out.push_str(if index > 0 { ", " } else { "" });
+            self.value(&key, depth + 1)?;
+            self.out.push_str(": ");
+            self.value(&value, depth + 1)?;
+        }
+        self.out.push('}');
+        Ok(())
+    }
 }
 
 /// A string literal: double quotes where the text has single ones only.
