@@ -40,7 +40,9 @@ const LAYER: [&str; 18] = [
 fn read(file: Bytes) -> Result<usize, LoadError> {
     let checkpoint = GgufCheckpoint::from_bytes(Path::new("fuzzed.gguf"), file)?;
     let mut bytes_seen = checkpoint.chat_template().map_or(0, str::len);
-    bytes_seen += checkpoint.vocab().map_or(0, |vocab| vocab.tokens.len() + vocab.merges.len());
+    bytes_seen += checkpoint
+        .vocab()
+        .map_or(0, |vocab| vocab.tokens.len() + vocab.merges.len());
     let weights = Weights::new(&checkpoint);
     let hidden = weights.config().hidden_size;
     let mut see = |name: &str| {
