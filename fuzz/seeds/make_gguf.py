@@ -49,3 +49,33 @@ for arch in ("llama", "qwen2", "qwen3", "gemma3"):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def dense(name, tokens, keys, tensors):
+    """A file of the smallest things there can be, each of which a reader keeps a record of."""
+    writer = gguf.GGUFWriter(HERE / f"dense-{name}.gguf", "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(64)
+    writer.add_embedding_length(2)
+    writer.add_feed_forward_length(2)
+    writer.add_head_count(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list([""] * max(tokens, 1))
+    writer.add_token_types([1] * tokens or [1])
+    writer.add_token_merges([""] * max(tokens, 1))
+    for key in range(keys):
+        writer.add_uint8(f"{key:x}", 0)
+    writer.add_custom_alignment(1)
+    for tensor in range(tensors):
+        writer.add_tensor(f"blk.0.{tensor:x}", np.zeros(1, np.float32))
+    writer.add_tensor("token_embd.weight", np.zeros((max(tokens, 1), 2), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+dense("tokens", 450, 0, 0)
+dense("keys", 0, 900, 0)
+dense("tensors", 0, 0, 250)

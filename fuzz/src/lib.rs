@@ -49,6 +49,9 @@ pub fn bounded<T>(limit: usize, work: impl FnOnce() -> T) -> T {
     PEAK.store(before, Relaxed);
     let result = work();
     let peak = PEAK.load(Relaxed).saturating_sub(before);
-    assert!(peak <= limit, "{peak} bytes were allocated at one time, the limit is {limit}");
+    assert!(
+        peak <= limit,
+        "{peak} bytes were allocated at one time, the limit is {limit}"
+    );
     result
 }

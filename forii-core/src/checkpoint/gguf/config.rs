@@ -2,7 +2,7 @@
 
 use super::GgufFiles;
 use super::metadata::Metadata;
-use super::value::Value;
+use super::value::{Shown, Value};
 use crate::checkpoint::config::{
     Activation, GenerationDefaults, LayerType, ModelConfig, RopeConfig, RopeScaling,
 };
@@ -24,7 +24,7 @@ pub(super) fn family(meta: &Metadata<'_>) -> Result<&'static Family, LoadError> 
         let known: Vec<&str> = FAMILIES.iter().map(|family| family.gguf).collect();
         unsupported(
             meta.path,
-            format!("{KEY} '{name}'"),
+            format!("{KEY} '{}'", Shown(name.as_bytes())),
             format!("it is one of {}", known.join(", ")),
         )
     })
@@ -279,7 +279,10 @@ fn rope_scaling(
         }
         Some(other) => {
             let item = format!("the key '{}'", key("scaling.type"));
-            let problem = format!("'{other}' is none of none, linear, yarn, longrope");
+            let problem = format!(
+                "'{}' is none of none, linear, yarn, longrope",
+                Shown(other.as_bytes())
+            );
             return Err(unsupported(meta.path, item, problem));
         }
     };

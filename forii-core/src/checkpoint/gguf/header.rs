@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::reader::Reader;
-use super::value::{Array, Value, ValueType};
+use super::value::{Array, Shown, Value, ValueType};
 use crate::checkpoint::malformed;
 use crate::error::LoadError;
 use crate::quant::QuantFormat;
@@ -47,6 +47,11 @@ impl TensorInfo {
     pub(super) fn name<'a>(&self, bytes: &'a [u8]) -> &'a str {
         // The header was refused if this is not UTF-8.
         std::str::from_utf8(&bytes[self.name.clone()]).unwrap_or_default()
+    }
+
+    /// The name for an error.
+    pub(super) fn shown<'a>(&self, bytes: &'a [u8]) -> Shown<'a> {
+        Shown(&bytes[self.name.clone()])
     }
 
     /// Rows first: ggml counts dimensions from the innermost.
@@ -137,7 +142,7 @@ fn place(
         ));
     };
     for tensor in tensors.iter_mut() {
-        let item = || format!("tensor '{}'", tensor.name(bytes));
+        let item = || format!("tensor '{}'", tensor.shown(bytes));
         if !tensor.data.start.is_multiple_of(alignment) {
             let problem = format!("its offset {} is not aligned to {alignment}", tensor.data.start);
             return Err(malformed(path, item(), problem));
@@ -158,10 +163,10 @@ fn place(
     tensors.sort_unstable_by_key(|tensor| tensor.data.start);
     for pair in tensors.windows(2) {
         if pair[0].data.end > pair[1].data.start {
-            let problem = format!("it overlaps the tensor '{}'", pair[0].name(bytes));
+            let problem = format!("it overlaps the tensor '{}'", pair[0].shown(bytes));
             return Err(malformed(
                 path,
-                format!("tensor '{}'", pair[1].name(bytes)),
+                format!("tensor '{}'", pair[1].shown(bytes)),
                 problem,
             ));
         }
@@ -169,7 +174,7 @@ fn place(
     tensors.sort_unstable_by(|a, b| a.name(bytes).cmp(b.name(bytes)));
     for pair in tensors.windows(2) {
         if pair[0].name(bytes) == pair[1].name(bytes) {
-            let item = format!("tensor '{}'", pair[0].name(bytes));
+            let item = format!("tensor '{}'", pair[0].shown(bytes));
             return Err(malformed(path, item, "it appears twice".to_string()));
         }
     }

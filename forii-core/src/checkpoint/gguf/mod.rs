@@ -233,7 +233,7 @@ impl GgufFiles {
     fn check_names(&self, family: &Family, num_layers: usize) -> Result<(), LoadError> {
         for (index, file) in self.0.iter().enumerate() {
             for name in file.tensor_names() {
-                let item = || format!("tensor '{name}'");
+                let item = || format!("tensor '{}'", value::Shown(name.as_bytes()));
                 if !family.knows_gguf(name, num_layers) {
                     let problem = format!("{} has no place for it in {num_layers} layers", family.gguf);
                     return Err(unsupported(file.bytes.path(), item(), problem));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::header::{Entry, MAX_DIMS, TensorInfo};
 use super::types::format_of;
-use super::value::ValueType;
+use super::value::{Shown, ValueType};
 use crate::checkpoint::{malformed, unsupported};
 use crate::error::LoadError;
 
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
             let item = format_args!("metadata entry {} of {count}", index + 1);
             let key = self.key(&item)?;
             let name = &self.bytes[key.clone()];
-            let item = format_args!("the key '{}'", name.escape_ascii());
+            let item = format_args!("the key '{}'", Shown(name));
             let id = self.u32(&item)?;
             let ty = self.value_type(id, &item)?;
             let value = self.at;
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         for pair in entries.windows(2) {
             let key = &bytes[pair[0].key.clone()];
             if key == &bytes[pair[1].key.clone()] {
-                let item = format!("the key '{}'", key.escape_ascii());
+                let item = format!("the key '{}'", Shown(key));
                 return Err(malformed(self.path, item, "it appears twice".to_string()));
             }
         }
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
 
     /// The rest of a row of the tensor table. `data` counts from the start of the weights.
     fn tensor(&mut self, name: Range<usize>) -> Result<TensorInfo, LoadError> {
-        let item = format_args!("tensor '{}'", self.bytes[name.clone()].escape_ascii());
+        let item = format_args!("tensor '{}'", Shown(&self.bytes[name.clone()]));
         let broken = |problem: String| malformed(self.path, item.to_string(), problem);
         let path = self.path;
         let num_dims = self.u32(&item)?;

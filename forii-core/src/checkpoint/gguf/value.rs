@@ -1,6 +1,8 @@
 //! GGUF's metadata values as views over the file. Nothing is copied: an array of 150,000 token
 //! strings stays where it lies until somebody walks it.
 
+use std::fmt;
+
 /// A value's type, by GGUF's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueType {
@@ -135,5 +137,18 @@ impl<'a> Array<'a> {
             }
         })
         .take(self.len)
+    }
+}
+
+/// Text of the file inside an error: its beginning, so that no message grows with the file.
+pub(super) struct Shown<'a>(pub(super) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MAX_LEN: usize = 100;
+        match self.0.get(..MAX_LEN) {
+            Some(beginning) if self.0.len() > MAX_LEN => write!(f, "{}...", beginning.escape_ascii()),
+            _ => write!(f, "{}", self.0.escape_ascii()),
+        }
     }
 }
