@@ -18,6 +18,13 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(5);
 const YIELD: Duration = Duration::from_micros(50);
 
+/// Stretches of a region, one a thread; more threads share them.
+const STRETCHES: usize = 16;
+
+/// A counter on a cache line of its own.
+#[repr(align(64))]
+struct Counter(AtomicUsize);
+
 type Job = &'static (dyn Fn(usize) + Sync);
 type Payload = Box<dyn Any + Send>;
 
@@ -143,23 +150,31 @@ impl Pool {
         wait(&shared.caller_asleep, || shared.pending.load(SeqCst) == 0);
     }
 
-    /// Calls `f` with ranges that together cover `0..len` once, each at most `chunk` long. A thread
-    /// takes the next range when it is done with one, so a slow core does not hold up the others.
+    /// Calls `f` with ranges that together cover `0..len` once, each at most `chunk` long. Each
+    /// thread walks through a stretch of its own, so that what it reads next lies where it reads
+    /// now; who is done takes from the others, so a slow core does not hold them up.
     pub(in crate::kernels) fn run_ranges(&self, len: usize, chunk: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
         let chunk = chunk.max(1);
-        if self.threads() == 1 || len <= chunk {
-            return (0..len)
-                .step_by(chunk)
-                .for_each(|start| f(start..len.min(start + chunk)));
+        let chunks = len.div_ceil(chunk);
+        let range = |i: usize| i * chunk..len.min((i + 1) * chunk);
+        let stretches = self.threads().min(chunks).min(STRETCHES);
+        if stretches <= 1 {
+            return (0..chunks).for_each(|i| f(range(i)));
         }
-        let next = AtomicUsize::new(0);
-        self.run(&|_| {
-            loop {
-                let start = next.fetch_add(1, SeqCst).saturating_mul(chunk);
-                if start >= len {
-                    return;
+        let next: [Counter; STRETCHES] = std::array::from_fn(|s| match s < stretches {
+            true => Counter(AtomicUsize::new(split(chunks, stretches, s).start)),
+            false => Counter(AtomicUsize::new(0)),
+        });
+        self.run(&|thread| {
+            for stretch in (thread..thread + stretches).map(|s| s % stretches) {
+                let end = split(chunks, stretches, stretch).end;
+                loop {
+                    let i = next[stretch].0.fetch_add(1, SeqCst);
+                    if i >= end {
+                        break;
+                    }
+                    f(range(i));
                 }
-                f(start..len.min(start + chunk));
             }
         });
     }

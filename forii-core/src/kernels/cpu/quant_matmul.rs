@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use super::Cpu;
 use super::pack::Layout;
 use super::pool::Band;
+use super::simd::activations::{self, Activations};
 use super::simd::format::BLOCK;
 use super::simd::is_dense;
-use super::simd::kernel::{self, Activations, Input, Product};
+use super::simd::kernel::{self, Input, Product};
 
 /// What is added to a product.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,7 +77,7 @@ fn quantize(cpu: &Cpu, x: &[f32], cols: usize, width: usize) -> Vec<Activations>
     let mut records = vec![Activations::default(); panels * panel];
     cpu.pool.run_chunks(&mut records, panel, &|index, records| {
         let x = &x[index * width * cols..x.len().min((index + 1) * width * cols)];
-        kernel::quantize(cpu.level, x, cols, width, records);
+        activations::quantize(cpu.level, x, cols, width, records);
     });
     records
 }

@@ -1,11 +1,12 @@
-//! The matrix kernel, once for all formats and instruction sets: activations as signed bytes, a tile
-//! of sixteen rows times a few columns, and rows read back as floats.
+//! The matrix kernel, once for all formats and instruction sets: a tile of sixteen rows times a few
+//! columns, and rows read back as floats.
 //!
 //! A column's sum over the blocks of a row is taken in their order, each block's exact integers
 //! turned into floats once, so it has the same bits whatever else is computed beside it.
 
 use std::ops::Range;
 
+use super::activations::Activations;
 use super::format::{BLOCK, Format, PANEL, panel_bytes, split_panel, with_format};
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
@@ -16,20 +17,6 @@ use super::{avx2::Avx2, avx512::Avx512};
 use crate::kernels::cpu::pool::Band;
 use crate::quant::QuantFormat;
 
-/// One block of 32 activations of one column: `scale · codes`. One cache line.
-#[repr(C, align(64))]
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::kernels::cpu) struct Activations {
-    /// Signed bytes in `-127..=127`, four in a word, the first one lowest.
-    codes: [i32; 8],
-    scale: f32,
-    /// `scale` times the sum of the codes: of all, of the first and of the second half.
-    sums: [f32; 3],
-    /// Minus the sum of the codes: of all, of the first and of the second half.
-    negated: [i32; 3],
-    _pad: i32,
-}
-
 /// The widths, in columns, of the passes that a level has kernels for. The widest is what its
 /// registers hold.
 const fn widths(level: Level) -> &'static [usize] {
@@ -38,7 +25,7 @@ const fn widths(level: Level) -> &'static [usize] {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(_) => &[1, 2, 4],
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(_) => &[1, 2, 4, 8, 12],
+        Level::Avx512(_) => &[1, 2, 4, 8],
         #[cfg(target_arch = "aarch64")]
         Level::Neon(_) => &[1, 4, 8],
     }
@@ -55,59 +42,6 @@ pub(in crate::kernels::cpu) fn width(level: Level, columns: usize) -> usize {
         .copied()
         .find(|width| each <= *width)
         .unwrap_or(most)
-}
-
-/// Quantizes columns of activations: `x` holds `len` floats for each of at most `width` columns, and
-/// `out` the records of a panel, `width` for each block. Columns that `x` lacks are left alone.
-pub(in crate::kernels::cpu) fn quantize(
-    level: Level,
-    x: &[f32],
-    len: usize,
-    width: usize,
-    out: &mut [Activations],
-) {
-    with_level!(level, isa => isa.vectorize(
-        #[inline(always)]
-        || {
-        for (column, x) in x.chunks_exact(len).enumerate() {
-            let records = out[column..].iter_mut().step_by(width);
-            for (x, record) in x.as_chunks::<BLOCK>().0.iter().zip(records) {
-                *record = quantize_block(x);
-            }
-        }
-    }))
-}
-
-#[inline(always)]
-fn quantize_block(x: &[f32; BLOCK]) -> Activations {
-    // The largest magnitude, found by bits so that a NaN counts as large and reaches the scale.
-    let largest = x
-        .iter()
-        .fold(0, |largest, x| largest.max((x.to_bits() & 0x7fff_ffff) as i32));
-    let largest = f32::from_bits(largest as u32);
-    let inverse = 127.0 / largest;
-    // All zeros, too small to divide by, or not finite (then the scale says so).
-    let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-    // Adding 1.5 · 2²³ rounds to the nearest integer, which the low bits then hold.
-    let code = |x: f32| (x * inverse + 12_582_912.0).to_bits() as i8;
-    let mut bytes = [0; BLOCK];
-    for (byte, x) in bytes.iter_mut().zip(x) {
-        *byte = code(*x);
-    }
-    let sum = |bytes: &[i8]| bytes.iter().map(|b| i32::from(*b)).sum::<i32>();
-    let (first, second) = (sum(&bytes[..BLOCK / 2]), sum(&bytes[BLOCK / 2..]));
-    let sums = [first + second, first, second];
-    let scale = largest / 127.0;
-    let bytes = bytes.map(|b| b as u8);
-    Activations {
-        codes: std::array::from_fn(|g| {
-            i32::from_le_bytes([bytes[4 * g], bytes[4 * g + 1], bytes[4 * g + 2], bytes[4 * g + 3]])
-        }),
-        scale,
-        sums: sums.map(|sum| scale * sum as f32),
-        negated: sums.map(|sum| -sum),
-        _pad: 0,
-    }
 }
 
 /// What a product is taken with, in panels of `width` columns.
@@ -171,7 +105,7 @@ pub(in crate::kernels::cpu) fn multiply(level: Level, product: &Product<'_>, out
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(isa) => dispatch!(Avx2, isa, [1, 2, 4]),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 8, 12]),
+        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 8]),
         #[cfg(target_arch = "aarch64")]
         Level::Neon(isa) => dispatch!(Neon, isa, [1, 4, 8]),
     }
@@ -256,8 +190,8 @@ fn block_tile<I: Isa, F: Format, const N: usize>(
             (panel, rest) = rest.split_at(panel_bytes::<F>(x.len()));
             let (codes, scales, head) = split_panel::<F>(panel, x.len());
             for ((codes, scales), x) in codes.iter().zip(scales).zip(x) {
-                if N <= 4 && part == 0 {
-                    // PERF: far enough ahead that a line is there when its turn comes.
+                if part == 0 {
+                    // PERF: 8 columns of Q4_1 out of memory take 5.3 ms so, and 15.8 ms without.
                     for line in 0..size_of::<F::Codes>() / 64 {
                         isa.prefetch(codes, AHEAD + 64 * line);
                     }
@@ -272,7 +206,9 @@ fn block_tile<I: Isa, F: Format, const N: usize>(
     }
 }
 
-const AHEAD: usize = 6144;
+/// How far ahead weights are asked for: well over the 2 KB that a panel's scales lie behind its first
+/// codes. PERF: one column of Q4_1 streams at 23 GB/s with 2 KB, 28 with 4, 33 with 6, 28 with 8.
+pub(super) const AHEAD: usize = 6144;
 
 #[inline(always)]
 fn block<I: Isa, F: Format, const N: usize>(

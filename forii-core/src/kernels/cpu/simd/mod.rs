@@ -21,6 +21,7 @@ macro_rules! with_level {
     };
 }
 
+pub(super) mod activations;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -31,6 +32,8 @@ pub(super) mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 pub(super) mod scalar;
+
+use std::ffi::OsStr;
 
 use crate::error::LoadError;
 use crate::quant::QuantFormat;
@@ -61,21 +64,26 @@ impl Level {
     /// # Errors
     /// [`LoadError::Setting`] where the variable names a set that is not there.
     pub(in crate::kernels) fn from_env() -> Result<Self, LoadError> {
-        let Some(name) = std::env::var_os(VARIABLE) else {
-            return Ok(Self::available().pop().map_or(Self::Scalar, |(_, level)| level));
-        };
+        Self::choose(std::env::var_os(VARIABLE).as_deref())
+    }
+
+    fn choose(name: Option<&OsStr>) -> Result<Self, LoadError> {
         let available = Self::available();
-        available
-            .iter()
-            .find(|(known, _)| name == *known)
-            .map(|(_, level)| *level)
-            .ok_or_else(|| {
-                let known: Vec<_> = available.iter().map(|(name, _)| *name).collect();
-                LoadError::Setting {
-                    setting: VARIABLE,
-                    problem: format!("this processor has no {name:?}; it has {}", known.join(", ")),
-                }
-            })
+        let found = match name {
+            None => available.last(),
+            Some(name) => available.iter().find(|(known, _)| name == *known),
+        };
+        found.map(|(_, level)| *level).ok_or_else(|| {
+            let known: Vec<_> = available.iter().map(|(name, _)| *name).collect();
+            let problem = format!(
+                "{name:?} is not among what this processor has: {}",
+                known.join(", ")
+            );
+            LoadError::Setting {
+                setting: VARIABLE,
+                problem,
+            }
+        })
     }
 
     /// What this processor has, the best one last.
@@ -149,4 +157,22 @@ pub(super) const fn is_dense(format: QuantFormat) -> bool {
 #[inline(always)]
 fn share<const N: usize>(from: &[u8], part: usize) -> &[u8; N] {
     &from.as_chunks().0[part]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_chooses_what_is_there_and_nothing_else() {
+        let available = Level::available();
+        assert_eq!(Level::choose(None).unwrap(), available[available.len() - 1].1);
+        for (name, level) in available {
+            assert_eq!(Level::choose(Some(name.as_ref())).unwrap(), level);
+        }
+        for wrong in ["", "AVX2", "sse9"] {
+            let error = Level::choose(Some(wrong.as_ref())).unwrap_err().to_string();
+            assert!(error.contains(VARIABLE) && error.contains("scalar"), "{error}");
+        }
+    }
 }
