@@ -241,12 +241,12 @@ fn block<I: Isa, F: Format, const N: usize>(
             let sum = isa.dot(sum, &low, x0, F::BITS);
             let sum = isa.dot(sum, &high, x1, F::BITS);
             let sum = isa.mul(isa.to_floats(sum), scale);
-            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scales[0]), acc[c]);
         }
         if F::MINS {
             let min = F::min(isa, scales, head, 0, part);
             for c in 0..N {
-                acc[c] = isa.fma(min, isa.splat(x[c].sums[0]), acc[c]);
+                acc[c] = isa.fma(min, isa.splat(x[c].scales[1]), acc[c]);
             }
         }
     } else {
@@ -260,7 +260,7 @@ fn block<I: Isa, F: Format, const N: usize>(
             let second = isa.dot(isa.offset(x[c].negated[2], F::OFFSET), &high, x1, F::BITS);
             let sum = isa.mul(isa.to_floats(first), scale[0]);
             let sum = isa.fma(isa.to_floats(second), scale[1], sum);
-            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scales[0]), acc[c]);
         }
         if F::MINS {
             let min = [
@@ -268,8 +268,8 @@ fn block<I: Isa, F: Format, const N: usize>(
                 F::min(isa, scales, head, 1, part),
             ];
             for c in 0..N {
-                acc[c] = isa.fma(min[0], isa.splat(x[c].sums[1]), acc[c]);
-                acc[c] = isa.fma(min[1], isa.splat(x[c].sums[2]), acc[c]);
+                acc[c] = isa.fma(min[0], isa.splat(x[c].scales[2]), acc[c]);
+                acc[c] = isa.fma(min[1], isa.splat(x[c].scales[3]), acc[c]);
             }
         }
     }

@@ -35,6 +35,9 @@ pub(super) mod scalar;
 
 use std::ffi::OsStr;
 
+use activations::Activations;
+use format::BLOCK;
+
 use crate::error::LoadError;
 use crate::quant::QuantFormat;
 
@@ -141,6 +144,12 @@ pub(super) trait Isa: Copy + Send + Sync {
     fn unsigned(self, from: &[u8; 16], part: usize) -> Self::Floats;
     fn signed(self, from: &[u8; 16], part: usize) -> Self::Floats;
     fn store(self, floats: Self::Floats, to: &mut [f32; 16], part: usize);
+
+    /// Quantizes a block of activations, to the same bits as [`activations::plain`].
+    #[inline(always)]
+    fn quantize(self, x: &[f32; BLOCK], out: &mut Activations) {
+        activations::plain(x, out);
+    }
 
     /// Asks for the cache line `ahead` bytes behind `near`.
     fn prefetch<T>(self, near: &T, ahead: usize);
