@@ -1,5 +1,6 @@
 //! Where tensors live and which path computes them.
 
+#[cfg(feature = "cpu")]
 use std::sync::Arc;
 
 use burn::tensor::Device;

@@ -83,6 +83,11 @@ impl Cpu {
             bias: bias.as_deref(),
             residual: residual.as_deref(),
         };
+        assert_eq!(
+            x.layout().shape()[1],
+            layout.cols,
+            "activations and weights of different widths"
+        );
         let x = floats(x);
         let out = quant_matmul::product(self, layout, weights.bytes(), &x, terms);
         tensor(out, x.len() / layout.cols, layout.rows)

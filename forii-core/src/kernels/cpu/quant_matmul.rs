@@ -90,13 +90,10 @@ fn interleave<'a>(cpu: &Cpu, x: &'a [f32], cols: usize, width: usize) -> Cow<'a,
     let panels = (x.len() / cols).div_ceil(width);
     let mut out = vec![0.0; panels * cols * width];
     cpu.pool.run_chunks(&mut out, cols * width, &|index, out| {
-        for (column, x) in x[index * width * cols..]
-            .chunks_exact(cols)
-            .take(width)
-            .enumerate()
-        {
-            for (out, x) in out[column..].iter_mut().step_by(width).zip(x) {
-                *out = *x;
+        let columns: Vec<_> = x[index * width * cols..].chunks_exact(cols).take(width).collect();
+        for (place, out) in out.chunks_exact_mut(width).enumerate() {
+            for (out, x) in out.iter_mut().zip(&columns) {
+                *out = x[place];
             }
         }
     });

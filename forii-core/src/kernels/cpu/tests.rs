@@ -328,7 +328,10 @@ fn tensors_pass_through_the_extension() {
     let matrix = Matrix::load(&compute, &[view(QuantFormat::Q8_0, rows, cols, &blocks)]).unwrap();
     assert_eq!((matrix.rows(), matrix.cols()), (rows, cols));
     let ids: Vec<u32> = (0..rows as u32).collect();
-    let weights: Vec<f32> = embedding(&compute, &matrix, &ids).into_data().to_vec().unwrap();
+    let weights: Vec<f32> = embedding(&compute, &matrix, &ids)
+        .into_data()
+        .try_to_vec()
+        .unwrap();
     let mut expected = vec![0.0; rows * cols];
     dequantize(QuantFormat::Q8_0, &blocks, &mut expected).unwrap();
     assert_eq!(weights, expected);
@@ -340,7 +343,7 @@ fn tensors_pass_through_the_extension() {
     let (x, residual, bias) = (noise.floats(3 * cols), noise.floats(3 * rows), noise.floats(rows));
     let plain = linear(&compute, floats(x.clone(), 3), &matrix, None, None);
     assert_eq!(plain.dims(), [3, rows]);
-    let plain: Vec<f32> = plain.into_data().to_vec().unwrap();
+    let plain: Vec<f32> = plain.into_data().try_to_vec().unwrap();
     // A transposed view is no slice of its storage; the result is the same.
     let mut transposed = vec![0.0; 3 * cols];
     for (i, x) in x.iter().enumerate() {
@@ -349,7 +352,7 @@ fn tensors_pass_through_the_extension() {
     let view = floats(transposed, cols).transpose();
     let again: Vec<f32> = linear(&compute, view, &matrix, None, None)
         .into_data()
-        .to_vec()
+        .try_to_vec()
         .unwrap();
     assert_eq!(plain, again);
     let with_residual = linear(
@@ -360,7 +363,7 @@ fn tensors_pass_through_the_extension() {
         Some(floats(residual.clone(), 3)),
     );
     let expected: Vec<f32> = plain.iter().zip(&residual).map(|(y, r)| y + r).collect();
-    assert_eq!(with_residual.into_data().to_vec::<f32>().unwrap(), expected);
+    assert_eq!(with_residual.into_data().try_to_vec::<f32>().unwrap(), expected);
     let bias_tensor = floats(bias.clone(), 1).reshape([rows]);
     let with_bias = linear(&compute, floats(x, 3), &matrix, Some(&bias_tensor), None);
     let expected: Vec<f32> = plain
@@ -368,7 +371,7 @@ fn tensors_pass_through_the_extension() {
         .enumerate()
         .map(|(i, y)| y + bias[i % rows])
         .collect();
-    assert_eq!(with_bias.into_data().to_vec::<f32>().unwrap(), expected);
+    assert_eq!(with_bias.into_data().try_to_vec::<f32>().unwrap(), expected);
 }
 
 #[test]
