@@ -10,23 +10,23 @@ use super::simd::format::BLOCK;
 use super::simd::is_dense;
 use super::simd::kernel::{self, Input, Product};
 
-/// What is added to a product.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Terms<'a> {
-    /// To each row: `[rows]`.
-    pub(super) bias: Option<&'a [f32]>,
-    /// To each result: `[columns, rows]`.
-    pub(super) residual: Option<&'a [f32]>,
-}
-
-/// `x · wᵀ` plus `terms`: `x` is `[columns, layout.cols]`, the result `[columns, layout.rows]`.
-pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], terms: Terms<'_>) -> Vec<f32> {
+/// `x · wᵀ (+ bias)` into `out`, or added to what it holds: `x` is `[columns, layout.cols]`, `out`
+/// `[columns, layout.rows]`.
+pub(super) fn product(
+    cpu: &Cpu,
+    layout: &Layout,
+    weights: &[u8],
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    add: bool,
+) {
     let (rows, cols) = (layout.rows, layout.cols);
-    let columns = x.len().checked_div(cols).unwrap_or(0);
-    let mut out = vec![0.0; columns * rows];
     if out.is_empty() {
-        return out;
+        return;
     }
+    let columns = x.len() / cols;
+    assert_eq!(out.len(), columns * rows, "an output of another size");
     let width = kernel::width(cpu.level, columns);
     let any = |dense| layout.segments.iter().any(|s| is_dense(s.format) == dense);
     let quantized = if any(false) {
@@ -39,11 +39,8 @@ pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], ter
     } else {
         Cow::Borrowed(x)
     };
-    cpu.pool.run_bands(
-        &mut out,
-        rows,
-        &layout.bands,
-        &|index, mut band: Band<'_, f32>| {
+    cpu.pool
+        .run_bands(out, rows, &layout.bands, &|index, mut band: Band<'_, f32>| {
             let item = &layout.items[index];
             let segment = &layout.segments[item.segment];
             let dense = is_dense(segment.format);
@@ -59,15 +56,12 @@ pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], ter
                 },
                 width,
                 columns,
-                bias: terms.bias.map(|bias| &bias[layout.bands[index].clone()]),
-                residual: terms.residual,
-                stride: rows,
-                rows: &layout.bands[index],
+                bias: bias.map(|bias| &bias[layout.bands[index].clone()]),
+                add,
+                rows: layout.bands[index].len(),
             };
             kernel::multiply(cpu.level, &product, &mut band);
-        },
-    );
-    out
+        });
 }
 
 /// Activations as signed bytes, in panels of `width` columns.

@@ -4,8 +4,6 @@
 //! A column's sum over the blocks of a row is taken in their order, each block's exact integers
 //! turned into floats once, so it has the same bits whatever else is computed beside it.
 
-use std::ops::Range;
-
 use super::activations::Activations;
 use super::format::{BLOCK, Format, PANEL, panel_bytes, split_panel, with_format};
 #[cfg(target_arch = "aarch64")]
@@ -25,7 +23,7 @@ const fn widths(level: Level) -> &'static [usize] {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(_) => &[1, 2, 4],
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(_) => &[1, 2, 4, 8],
+        Level::Avx512(_) => &[1, 2, 4, 6, 8],
         #[cfg(target_arch = "aarch64")]
         Level::Neon(_) => &[1, 4, 8],
     }
@@ -69,10 +67,10 @@ pub(in crate::kernels::cpu) struct Product<'a> {
     pub(in crate::kernels::cpu) columns: usize,
     /// Added to each row.
     pub(in crate::kernels::cpu) bias: Option<&'a [f32]>,
-    /// Added to each result: `[columns, stride]`, the rows of these tiles at `rows` in each line.
-    pub(in crate::kernels::cpu) residual: Option<&'a [f32]>,
-    pub(in crate::kernels::cpu) stride: usize,
-    pub(in crate::kernels::cpu) rows: &'a Range<usize>,
+    /// Whether the result is added to what is there.
+    pub(in crate::kernels::cpu) add: bool,
+    /// How many rows the tiles hold; the rest fills up the last one.
+    pub(in crate::kernels::cpu) rows: usize,
 }
 
 /// Computes a product into `out`, a line for each column.
@@ -105,7 +103,7 @@ pub(in crate::kernels::cpu) fn multiply(level: Level, product: &Product<'_>, out
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(isa) => dispatch!(Avx2, isa, [1, 2, 4]),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 8]),
+        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 6, 8]),
         #[cfg(target_arch = "aarch64")]
         Level::Neon(isa) => dispatch!(Neon, isa, [1, 4, 8]),
     }
@@ -125,7 +123,7 @@ fn blocks<I: Isa, F: Format, const N: usize>(
                 for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
                     let mut sums = [[0.0; 16]; N];
                     block_tile::<I, F, N>(isa, tile, x, &mut sums);
-                    finish(product, panel * N, t, &sums, out);
+                    finish(product, panel * N, t, &mut sums, out);
                 }
             }
         },
@@ -145,31 +143,29 @@ fn floats<I: Isa, F: dense::Dense, const N: usize>(
                 for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
                     let mut sums = [[0.0; 16]; N];
                     dense::tile::<I, F, N>(isa, tile, x, &mut sums);
-                    finish(product, panel * N, t, &sums, out);
+                    finish(product, panel * N, t, &mut sums, out);
                 }
             }
         },
     );
 }
 
-/// Adds bias and residual to a tile's results and writes them, without the rows and columns that
-/// only fill up the tile and the panel.
+/// Adds the bias to a tile's results and writes them, without the rows and columns that only fill up
+/// the tile and the panel.
 #[inline(always)]
-fn finish(product: &Product<'_>, first: usize, tile: usize, sums: &[[f32; 16]], out: &mut Band<'_, f32>) {
-    let rows = 16 * tile..product.rows.len().min(16 * tile + 16);
+fn finish(product: &Product<'_>, first: usize, tile: usize, sums: &mut [[f32; 16]], out: &mut Band<'_, f32>) {
+    let rows = 16 * tile..product.rows.min(16 * tile + 16);
     for (column, sums) in (first..product.columns).zip(sums) {
         let line = &mut out.line(column)[rows.clone()];
-        line.copy_from_slice(&sums[..line.len()]);
         if let Some(bias) = product.bias {
-            line.iter_mut()
+            sums.iter_mut()
                 .zip(&bias[rows.clone()])
                 .for_each(|(y, bias)| *y += bias);
         }
-        if let Some(residual) = product.residual {
-            let start = column * product.stride + product.rows.start + rows.start;
-            line.iter_mut()
-                .zip(&residual[start..])
-                .for_each(|(y, residual)| *y += residual);
+        if product.add {
+            line.iter_mut().zip(sums).for_each(|(line, y)| *line += *y);
+        } else {
+            line.copy_from_slice(&sums[..line.len()]);
         }
     }
 }
