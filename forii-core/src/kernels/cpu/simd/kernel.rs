@@ -98,6 +98,7 @@ pub(in crate::kernels::cpu) fn multiply(level: Level, product: &Product<'_>, out
             }
         };
     }
+    // The widths are those of `widths`.
     match level {
         Level::Scalar => dispatch!(Scalar, Scalar, [1, 4]),
         #[cfg(target_arch = "x86_64")]
