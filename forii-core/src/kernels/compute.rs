@@ -1,5 +1,6 @@
 //! Where tensors live and which path computes them.
 
+#[cfg(feature = "cpu")]
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -28,10 +29,13 @@ pub struct Compute {
 }
 
 impl Compute {
-    /// Opens a device. `threads` counts the calling thread and matters on the CPU only.
+    /// Opens a device. `threads` counts the calling thread and matters on the CPU only. There the
+    /// environment variable `FORII_CPU` (scalar, avx2, avx512, neon) may choose an instruction set
+    /// below the best one.
     ///
     /// # Errors
-    /// [`LoadError::Setting`] where this build has no such device, or none answers.
+    /// [`LoadError::Setting`] where this build has no such device, none answers, or the processor
+    /// lacks the instruction set.
     pub fn new(kind: DeviceKind, threads: usize) -> Result<Self, LoadError> {
         match kind {
             #[cfg(feature = "cpu")]

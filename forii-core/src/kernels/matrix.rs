@@ -1,11 +1,14 @@
 //! A weight matrix in the layout that the kernels of its device read.
 
 use std::path::PathBuf;
+#[cfg(feature = "cpu")]
 use std::sync::Arc;
 
 #[cfg(feature = "cpu")]
 use burn::backend::{Dispatch, tensor::IntTensor};
-use burn::tensor::{Int, Tensor, TensorData};
+#[cfg(feature = "cpu")]
+use burn::tensor::Int;
+use burn::tensor::{Tensor, TensorData};
 
 use super::Compute;
 #[cfg(feature = "cpu")]

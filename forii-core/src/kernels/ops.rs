@@ -66,7 +66,7 @@ impl KernelOps for Flex {
         layout: &Layout,
         cpu: &Cpu,
     ) -> FloatTensor<Self> {
-        cpu.linear(&x, &weights, layout, None, Some(&residual))
+        cpu.linear(&x, &weights, layout, None, Some(residual))
     }
 
     fn embedding(weights: IntTensor<Self>, ids: &[u32], layout: &Layout, cpu: &Cpu) -> FloatTensor<Self> {

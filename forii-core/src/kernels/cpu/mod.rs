@@ -74,23 +74,30 @@ impl Cpu {
         (layout, Tensor::from_primitive::<Flex>(tensor))
     }
 
-    /// `x · wᵀ (+ bias) (+ residual)`
+    /// `x · wᵀ (+ bias) (+ residual)`; a residual that nobody else holds becomes the result.
     pub(in crate::kernels) fn linear(
         &self,
         x: &FlexTensor,
         weights: &FlexTensor,
         layout: &Layout,
         bias: Option<&FlexTensor>,
-        residual: Option<&FlexTensor>,
+        residual: Option<FlexTensor>,
     ) -> FlexTensor {
-        let (bias, residual) = (bias.map(floats), residual.map(floats));
-        let terms = quant_matmul::Terms {
-            bias: bias.as_deref(),
-            residual: residual.as_deref(),
+        assert_eq!(
+            x.layout().shape()[1],
+            layout.cols,
+            "activations and weights of different widths"
+        );
+        let (x, bias) = (floats(x), bias.map(floats));
+        let columns = x.len() / layout.cols;
+        let add = residual.is_some();
+        let mut out = match residual {
+            Some(residual) => owned(residual),
+            None => tensor(vec![0.0; columns * layout.rows], columns, layout.rows),
         };
-        let x = floats(x);
-        let out = quant_matmul::product(self, layout, weights.bytes(), &x, terms);
-        tensor(out, x.len() / layout.cols, layout.rows)
+        let weights = weights.bytes();
+        quant_matmul::product(self, layout, weights, &x, bias.as_deref(), out.storage_mut(), add);
+        out
     }
 
     /// Rows of a table.
@@ -145,6 +152,14 @@ fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice() {
         Some(floats) => Cow::Borrowed(floats),
         None => Cow::Owned(tensor.to_contiguous().storage::<f32>().to_vec()),
+    }
+}
+
+/// A tensor whose floats lie one after another and are all of its storage.
+fn owned(tensor: FlexTensor) -> FlexTensor {
+    match tensor.as_slice::<f32>() {
+        Some(floats) if floats.len() * size_of::<f32>() == tensor.bytes().len() => tensor,
+        _ => tensor.to_contiguous(),
     }
 }
 

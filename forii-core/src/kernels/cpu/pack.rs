@@ -14,7 +14,7 @@ pub(super) const TILE: usize = 16;
 /// stay there while one panel of activations after another is multiplied with them.
 const ITEM_BYTES: usize = 192 << 10;
 /// A matrix is cut into at least so many items where it has the tiles, so that threads end together.
-const ITEMS: usize = 8;
+const ITEMS: usize = 16;
 
 /// What lies where in a packed matrix.
 #[derive(Debug)]
@@ -125,7 +125,10 @@ impl Layout {
                     with_format!(
                         segment.format,
                         F => pack_tile::<F>(rows, self.cols, tile),
-                        dense => interleave(rows, segment.format.block_bytes(), tile)
+                        dense => match segment.format.block_bytes() {
+                            4 => interleave::<4>(rows, tile),
+                            _ => interleave::<2>(rows, tile),
+                        }
                     );
                 }
             });
@@ -156,11 +159,18 @@ fn pack_tile<F: Format>(rows: ChunksExact<'_, u8>, cols: usize, tile: &mut [u8])
     }
 }
 
-/// One tile of a dense format: all rows' first weights, then all second ones.
-fn interleave(rows: ChunksExact<'_, u8>, size: usize, tile: &mut [u8]) {
+/// One tile of a dense format with weights of `SIZE` bytes: all rows' first weights, then all second
+/// ones.
+fn interleave<const SIZE: usize>(rows: ChunksExact<'_, u8>, tile: &mut [u8]) {
+    let columns = tile.as_chunks_mut::<SIZE>().0;
     for (lane, row) in rows.enumerate() {
-        for (weight, column) in row.chunks_exact(size).zip(tile.chunks_exact_mut(TILE * size)) {
-            column[lane * size..][..size].copy_from_slice(weight);
+        for (weight, column) in row
+            .as_chunks::<SIZE>()
+            .0
+            .iter()
+            .zip(columns.chunks_exact_mut(TILE))
+        {
+            column[lane] = *weight;
         }
     }
 }

@@ -18,6 +18,13 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(5);
 const YIELD: Duration = Duration::from_micros(50);
 
+/// Stretches of a region, one a thread; more threads share them.
+const STRETCHES: usize = 16;
+
+/// A counter on a cache line of its own.
+#[repr(align(64))]
+struct Counter(AtomicUsize);
+
 type Job = &'static (dyn Fn(usize) + Sync);
 type Payload = Box<dyn Any + Send>;
 
@@ -34,7 +41,10 @@ struct Shared {
     generation: AtomicUsize,
     /// Written by the caller while no worker runs, read by workers once the generation has moved.
     job: UnsafeCell<Option<Job>>,
-    /// Workers that are not done with the current job.
+    /// The number of the job whose share was last taken, one for each worker. The worker takes its
+    /// own share, or the caller does, where the worker is late.
+    taken: Vec<AtomicUsize>,
+    /// Shares of the current job that are not done.
     pending: AtomicUsize,
     /// The first panic of a worker.
     panic: Mutex<Option<Payload>>,
@@ -46,8 +56,8 @@ struct Shared {
 }
 
 // SAFETY: `job` is the only field that is not `Sync` by itself. It is written only by the thread
-// that holds `Pool::region`, and only while `pending` is zero, when no worker reads it; workers read
-// it after they have seen the new `generation`, which is stored after the write.
+// that holds `Pool::region`, and only while `pending` is zero, when all shares are taken; a worker
+// reads it after it has taken its share of the new `generation`, which is stored after the write.
 unsafe impl Sync for Shared {}
 // SAFETY: a `Job` is a reference to a `Sync` closure, which may be used from any thread.
 unsafe impl Send for Shared {}
@@ -59,6 +69,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             generation: AtomicUsize::new(0),
             job: UnsafeCell::new(None),
+            taken: (0..wanted).map(|_| AtomicUsize::new(0)).collect(),
             pending: AtomicUsize::new(0),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
@@ -89,7 +100,8 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `f(0)` here and `f(i)` on each worker, and returns when all are done.
+    /// Calls `f(i)` once for each `i` below [`Pool::threads`] and returns when all are done: `f(0)`
+    /// here, the others on the workers, or here where a worker is late.
     ///
     /// # Panics
     /// Where a call of `f` panics, after all calls have ended.
@@ -103,12 +115,19 @@ impl Pool {
             // One thread, or called from within a region: every share of the work, in turn.
             return (0..self.threads()).for_each(f);
         };
-        // SAFETY: the lifetime is stretched for the time of this call only: `finish` waits until
-        // every worker has let go of the job before this function returns or unwinds.
+        // SAFETY: the lifetime is stretched for the time of this call only: every share is taken
+        // and done before this function returns or unwinds, and nobody uses a job without a share.
         let job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
-        self.start(job);
+        let generation = self.start(job);
         let here = catch_unwind(AssertUnwindSafe(|| f(0)));
-        self.finish();
+        for index in 1..=self.workers.len() {
+            if self.shared.take(index, generation) {
+                self.shared.share(job, index);
+            }
+        }
+        wait(&self.shared.caller_asleep, || {
+            self.shared.pending.load(SeqCst) == 0
+        });
         let there = lock(&self.shared.panic).take();
         drop(region);
         if let Err(payload) = here {
@@ -119,15 +138,16 @@ impl Pool {
         }
     }
 
-    fn start(&self, job: Job) {
+    fn start(&self, job: Job) -> usize {
         let shared = &*self.shared;
         *lock(&shared.caller) = Some(thread::current());
-        // SAFETY: this thread holds `region`, and `pending` is zero since the last `finish`, so
+        // SAFETY: this thread holds `region`, and all shares of the last job are taken and done, so
         // no worker reads the job now.
         unsafe { *shared.job.get() = Some(job) };
         shared.pending.store(self.workers.len(), SeqCst);
-        shared.generation.fetch_add(1, SeqCst);
+        let generation = shared.generation.fetch_add(1, SeqCst).wrapping_add(1);
         self.wake();
+        generation
     }
 
     fn wake(&self) {
@@ -138,28 +158,31 @@ impl Pool {
         }
     }
 
-    fn finish(&self) {
-        let shared = &*self.shared;
-        wait(&shared.caller_asleep, || shared.pending.load(SeqCst) == 0);
-    }
-
-    /// Calls `f` with ranges that together cover `0..len` once, each at most `chunk` long. A thread
-    /// takes the next range when it is done with one, so a slow core does not hold up the others.
+    /// Calls `f` with ranges that together cover `0..len` once, each at most `chunk` long. Each
+    /// thread walks through a stretch of its own, so that what it reads next lies where it reads
+    /// now; who is done takes from the others, so a slow core does not hold them up.
     pub(in crate::kernels) fn run_ranges(&self, len: usize, chunk: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
         let chunk = chunk.max(1);
-        if self.threads() == 1 || len <= chunk {
-            return (0..len)
-                .step_by(chunk)
-                .for_each(|start| f(start..len.min(start + chunk)));
+        let chunks = len.div_ceil(chunk);
+        let range = |i: usize| i * chunk..len.min((i + 1) * chunk);
+        let stretches = self.threads().min(chunks).min(STRETCHES);
+        if stretches <= 1 {
+            return (0..chunks).for_each(|i| f(range(i)));
         }
-        let next = AtomicUsize::new(0);
-        self.run(&|_| {
-            loop {
-                let start = next.fetch_add(1, SeqCst).saturating_mul(chunk);
-                if start >= len {
-                    return;
+        let next: [Counter; STRETCHES] = std::array::from_fn(|s| match s < stretches {
+            true => Counter(AtomicUsize::new(split(chunks, stretches, s).start)),
+            false => Counter(AtomicUsize::new(0)),
+        });
+        self.run(&|thread| {
+            for stretch in (thread..thread + stretches).map(|s| s % stretches) {
+                let end = split(chunks, stretches, stretch).end;
+                loop {
+                    let i = next[stretch].0.fetch_add(1, SeqCst);
+                    if i >= end {
+                        break;
+                    }
+                    f(range(i));
                 }
-                f(start..len.min(start + chunk));
             }
         });
     }
@@ -291,19 +314,35 @@ impl Shared {
                 return;
             }
             seen = self.generation.load(SeqCst);
-            // SAFETY: the generation has moved and this worker is still counted in `pending`, so
-            // the caller does not touch the job until this worker has counted itself out.
-            if let Some(job) = unsafe { *self.job.get() }
-                && let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(index)))
-            {
-                lock(&self.panic).get_or_insert(payload);
+            if !self.take(index, seen) {
+                continue;
             }
-            if self.pending.fetch_sub(1, SeqCst) == 1
-                && self.caller_asleep.swap(false, SeqCst)
-                && let Some(caller) = &*lock(&self.caller)
-            {
-                caller.unpark();
+            // SAFETY: this worker's share of the current job was not taken, so the caller is still
+            // in `run`, and it stays there until the share is done.
+            if let Some(job) = unsafe { *self.job.get() } {
+                self.share(job, index);
             }
+        }
+    }
+
+    /// Takes a worker's share of a job, unless it is taken. All shares of the job before are.
+    fn take(&self, index: usize, generation: usize) -> bool {
+        let before = generation.wrapping_sub(1);
+        self.taken[index - 1]
+            .compare_exchange(before, generation, SeqCst, SeqCst)
+            .is_ok()
+    }
+
+    /// Does a share that was taken.
+    fn share(&self, job: Job, index: usize) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(index))) {
+            lock(&self.panic).get_or_insert(payload);
+        }
+        if self.pending.fetch_sub(1, SeqCst) == 1
+            && self.caller_asleep.swap(false, SeqCst)
+            && let Some(caller) = &*lock(&self.caller)
+        {
+            caller.unpark();
         }
     }
 }
@@ -377,7 +416,7 @@ mod tests {
             let pool = Pool::new(threads);
             assert_eq!(pool.threads(), threads);
             let counts: Vec<_> = (0..threads).map(|_| AtomicU64::new(0)).collect();
-            for round in 1..=500 {
+            for round in 1..=2000 {
                 pool.run(&|i| {
                     counts[i].fetch_add(1, SeqCst);
                 });

@@ -5,27 +5,28 @@ use std::borrow::Cow;
 use super::Cpu;
 use super::pack::Layout;
 use super::pool::Band;
+use super::simd::activations::{self, Activations};
 use super::simd::format::BLOCK;
 use super::simd::is_dense;
-use super::simd::kernel::{self, Activations, Input, Product};
+use super::simd::kernel::{self, Input, Product};
 
-/// What is added to a product.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Terms<'a> {
-    /// To each row: `[rows]`.
-    pub(super) bias: Option<&'a [f32]>,
-    /// To each result: `[columns, rows]`.
-    pub(super) residual: Option<&'a [f32]>,
-}
-
-/// `x · wᵀ` plus `terms`: `x` is `[columns, layout.cols]`, the result `[columns, layout.rows]`.
-pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], terms: Terms<'_>) -> Vec<f32> {
+/// `x · wᵀ (+ bias)` into `out`, or added to what it holds: `x` is `[columns, layout.cols]`, `out`
+/// `[columns, layout.rows]`.
+pub(super) fn product(
+    cpu: &Cpu,
+    layout: &Layout,
+    weights: &[u8],
+    x: &[f32],
+    bias: Option<&[f32]>,
+    out: &mut [f32],
+    add: bool,
+) {
     let (rows, cols) = (layout.rows, layout.cols);
-    let columns = x.len().checked_div(cols).unwrap_or(0);
-    let mut out = vec![0.0; columns * rows];
     if out.is_empty() {
-        return out;
+        return;
     }
+    let columns = x.len() / cols;
+    assert_eq!(out.len(), columns * rows, "an output of another size");
     let width = kernel::width(cpu.level, columns);
     let any = |dense| layout.segments.iter().any(|s| is_dense(s.format) == dense);
     let quantized = if any(false) {
@@ -38,11 +39,8 @@ pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], ter
     } else {
         Cow::Borrowed(x)
     };
-    cpu.pool.run_bands(
-        &mut out,
-        rows,
-        &layout.bands,
-        &|index, mut band: Band<'_, f32>| {
+    cpu.pool
+        .run_bands(out, rows, &layout.bands, &|index, mut band: Band<'_, f32>| {
             let item = &layout.items[index];
             let segment = &layout.segments[item.segment];
             let dense = is_dense(segment.format);
@@ -58,15 +56,12 @@ pub(super) fn product(cpu: &Cpu, layout: &Layout, weights: &[u8], x: &[f32], ter
                 },
                 width,
                 columns,
-                bias: terms.bias.map(|bias| &bias[layout.bands[index].clone()]),
-                residual: terms.residual,
-                stride: rows,
-                rows: &layout.bands[index],
+                bias: bias.map(|bias| &bias[layout.bands[index].clone()]),
+                add,
+                rows: layout.bands[index].len(),
             };
             kernel::multiply(cpu.level, &product, &mut band);
-        },
-    );
-    out
+        });
 }
 
 /// Activations as signed bytes, in panels of `width` columns.
@@ -76,7 +71,7 @@ fn quantize(cpu: &Cpu, x: &[f32], cols: usize, width: usize) -> Vec<Activations>
     let mut records = vec![Activations::default(); panels * panel];
     cpu.pool.run_chunks(&mut records, panel, &|index, records| {
         let x = &x[index * width * cols..x.len().min((index + 1) * width * cols)];
-        kernel::quantize(cpu.level, x, cols, width, records);
+        activations::quantize(cpu.level, x, cols, width, records);
     });
     records
 }
@@ -89,13 +84,10 @@ fn interleave<'a>(cpu: &Cpu, x: &'a [f32], cols: usize, width: usize) -> Cow<'a,
     let panels = (x.len() / cols).div_ceil(width);
     let mut out = vec![0.0; panels * cols * width];
     cpu.pool.run_chunks(&mut out, cols * width, &|index, out| {
-        for (column, x) in x[index * width * cols..]
-            .chunks_exact(cols)
-            .take(width)
-            .enumerate()
-        {
-            for (out, x) in out[column..].iter_mut().step_by(width).zip(x) {
-                *out = *x;
+        let columns: Vec<_> = x[index * width * cols..].chunks_exact(cols).take(width).collect();
+        for (place, out) in out.chunks_exact_mut(width).enumerate() {
+            for (out, x) in out.iter_mut().zip(&columns) {
+                *out = x[place];
             }
         }
     });

@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::activations::{Activations, scale};
 use super::{Isa, share};
 
 /// The proof that the processor has all of what `detect` looks for.
@@ -89,6 +90,62 @@ fn dot(sum: __m256i, codes: &[__m256i; 4], x: &[i32; 4], bits: u32) -> __m256i {
     }
 }
 
+#[target_feature(enable = "avx2")]
+#[inline]
+fn quantize(x: &[f32; 32], out: &mut Activations) {
+    let eights = x.as_chunks::<8>().0;
+    // SAFETY: each part holds eight floats.
+    let load = |i: usize| unsafe { _mm256_loadu_ps(eights[i].as_ptr()) };
+    let x = [load(0), load(1), load(2), load(3)];
+    let magnitude = |x| _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0x7fff_ffff));
+    let first = _mm256_max_epi32(magnitude(x[0]), magnitude(x[1]));
+    let second = _mm256_max_epi32(magnitude(x[2]), magnitude(x[3]));
+    let (scale, inverse) = scale(largest(_mm256_max_epi32(first, second)));
+    let codes = |x| _mm256_cvtps_epi32(_mm256_mul_ps(x, _mm256_set1_ps(inverse)));
+    // What is no number becomes -2³¹, whose low bits are zero; they alone count.
+    let low = |x| _mm256_srai_epi32::<24>(_mm256_slli_epi32::<24>(x));
+    let first = _mm256_packs_epi32(low(codes(x[0])), low(codes(x[1])));
+    let second = _mm256_packs_epi32(low(codes(x[2])), low(codes(x[3])));
+    // Packing works within halves of 128 bits, which leaves the words in another order.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let codes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(first, second), order);
+    let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes);
+    record(codes, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)), scale, out);
+}
+
+/// The largest of eight numbers.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn largest(v: __m256i) -> i32 {
+    let v = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+    let v = _mm_max_epi32(v, _mm_shuffle_epi32::<0b0100_1110>(v));
+    _mm_cvtsi128_si32(_mm_max_epi32(v, _mm_shuffle_epi32::<0b1011_0001>(v)))
+}
+
+/// Writes a record from its codes, and from four sums of each half of them.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn record(codes: __m256i, sums: __m256i, scale: f32, out: &mut Activations) {
+    let sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32::<0b0100_1110>(sums));
+    let sums = _mm256_add_epi32(sums, _mm256_shuffle_epi32::<0b1011_0001>(sums));
+    let (first, second) = (_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+    let all = _mm_add_epi32(first, second);
+    let sums = _mm_blend_epi32::<0b1100>(_mm_blend_epi32::<0b0010>(all, first), second);
+    // All of them again, one place up, for the scale to go first.
+    let shifted = _mm_blend_epi32::<0b1000>(_mm_blend_epi32::<0b0100>(all, first), second);
+    let scaled = _mm_mul_ps(_mm_cvtepi32_ps(shifted), _mm_set1_ps(scale));
+    let scaled = _mm_move_ss(scaled, _mm_set_ss(scale));
+    // SAFETY: the fields are 32, 16 and 16 bytes long.
+    unsafe {
+        _mm256_storeu_si256(out.codes.as_mut_ptr().cast(), codes);
+        _mm_storeu_ps(out.scales.as_mut_ptr(), scaled);
+        _mm_storeu_si128(
+            out.negated.as_mut_ptr().cast(),
+            _mm_sub_epi32(_mm_setzero_si128(), sums),
+        );
+    }
+}
+
 impl Isa for Avx2 {
     const LANES: usize = 8;
     type Codes = __m256i;
@@ -141,6 +198,7 @@ impl Isa for Avx2 {
         fn store(self, floats: __m256, to: &mut [f32; 16], part: usize) -> () {
             _mm256_storeu_ps(to.as_chunks_mut::<8>().0[part].as_mut_ptr(), floats)
         }
+        fn quantize(self, x: &[f32; 32], out: &mut Activations) -> () { quantize(x, out) }
     }
 
     #[inline(always)]

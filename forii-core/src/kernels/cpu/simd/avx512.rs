@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Isa;
+use super::activations::{Activations, scale};
+use super::{Isa, avx2};
 
 /// The proof that the processor has all of what `detect` looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,25 @@ fn shift(v: __m512i, by: i32) -> __m512i {
     }
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx2")]
+#[inline]
+fn quantize(x: &[f32; 32], out: &mut Activations) {
+    let (x0, x1) = x.split_at(16);
+    // SAFETY: each half holds sixteen floats.
+    let x = unsafe { [_mm512_loadu_ps(x0.as_ptr()), _mm512_loadu_ps(x1.as_ptr())] };
+    let magnitude = |x| _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fff_ffff));
+    let largest = _mm512_max_epi32(magnitude(x[0]), magnitude(x[1]));
+    let largest = _mm256_max_epi32(
+        _mm512_castsi512_si256(largest),
+        _mm512_extracti64x4_epi64::<1>(largest),
+    );
+    let (scale, inverse) = scale(avx2::largest(largest));
+    let codes = |x| _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse))));
+    let codes = _mm256_set_m128i(codes(x[1]), codes(x[0]));
+    let sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), codes);
+    avx2::record(codes, sums, scale, out);
+}
+
 impl Isa for Avx512 {
     const LANES: usize = 16;
     type Codes = __m512i;
@@ -106,6 +126,7 @@ impl Isa for Avx512 {
         fn store(self, floats: __m512, to: &mut [f32; 16], _part: usize) -> () {
             _mm512_storeu_ps(to.as_mut_ptr(), floats)
         }
+        fn quantize(self, x: &[f32; 32], out: &mut Activations) -> () { quantize(x, out) }
     }
 
     #[inline(always)]

@@ -59,8 +59,8 @@ pub(super) fn tile<I: Isa, F: Dense, const N: usize>(
         for (columns, x) in tile.chunks(BLOCK).zip(x.chunks(BLOCK)) {
             let mut sum = [isa.splat(0.0); N];
             for (column, x) in columns.iter().zip(x) {
-                if N <= 4 && part == 0 {
-                    isa.prefetch(column, 2048);
+                if part == 0 {
+                    isa.prefetch(column, super::kernel::AHEAD);
                 }
                 let weights = F::weights(isa, column, part);
                 for c in 0..N {

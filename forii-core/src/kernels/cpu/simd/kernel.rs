@@ -1,11 +1,10 @@
-//! The matrix kernel, once for all formats and instruction sets: activations as signed bytes, a tile
-//! of sixteen rows times a few columns, and rows read back as floats.
+//! The matrix kernel, once for all formats and instruction sets: a tile of sixteen rows times a few
+//! columns, and rows read back as floats.
 //!
 //! A column's sum over the blocks of a row is taken in their order, each block's exact integers
 //! turned into floats once, so it has the same bits whatever else is computed beside it.
 
-use std::ops::Range;
-
+use super::activations::Activations;
 use super::format::{BLOCK, Format, PANEL, panel_bytes, split_panel, with_format};
 #[cfg(target_arch = "aarch64")]
 use super::neon::Neon;
@@ -16,20 +15,6 @@ use super::{avx2::Avx2, avx512::Avx512};
 use crate::kernels::cpu::pool::Band;
 use crate::quant::QuantFormat;
 
-/// One block of 32 activations of one column: `scale · codes`. One cache line.
-#[repr(C, align(64))]
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::kernels::cpu) struct Activations {
-    /// Signed bytes in `-127..=127`, four in a word, the first one lowest.
-    codes: [i32; 8],
-    scale: f32,
-    /// `scale` times the sum of the codes: of all, of the first and of the second half.
-    sums: [f32; 3],
-    /// Minus the sum of the codes: of all, of the first and of the second half.
-    negated: [i32; 3],
-    _pad: i32,
-}
-
 /// The widths, in columns, of the passes that a level has kernels for. The widest is what its
 /// registers hold.
 const fn widths(level: Level) -> &'static [usize] {
@@ -38,7 +23,7 @@ const fn widths(level: Level) -> &'static [usize] {
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(_) => &[1, 2, 4],
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(_) => &[1, 2, 4, 8, 12],
+        Level::Avx512(_) => &[1, 2, 4, 6, 8],
         #[cfg(target_arch = "aarch64")]
         Level::Neon(_) => &[1, 4, 8],
     }
@@ -55,59 +40,6 @@ pub(in crate::kernels::cpu) fn width(level: Level, columns: usize) -> usize {
         .copied()
         .find(|width| each <= *width)
         .unwrap_or(most)
-}
-
-/// Quantizes columns of activations: `x` holds `len` floats for each of at most `width` columns, and
-/// `out` the records of a panel, `width` for each block. Columns that `x` lacks are left alone.
-pub(in crate::kernels::cpu) fn quantize(
-    level: Level,
-    x: &[f32],
-    len: usize,
-    width: usize,
-    out: &mut [Activations],
-) {
-    with_level!(level, isa => isa.vectorize(
-        #[inline(always)]
-        || {
-        for (column, x) in x.chunks_exact(len).enumerate() {
-            let records = out[column..].iter_mut().step_by(width);
-            for (x, record) in x.as_chunks::<BLOCK>().0.iter().zip(records) {
-                *record = quantize_block(x);
-            }
-        }
-    }))
-}
-
-#[inline(always)]
-fn quantize_block(x: &[f32; BLOCK]) -> Activations {
-    // The largest magnitude, found by bits so that a NaN counts as large and reaches the scale.
-    let largest = x
-        .iter()
-        .fold(0, |largest, x| largest.max((x.to_bits() & 0x7fff_ffff) as i32));
-    let largest = f32::from_bits(largest as u32);
-    let inverse = 127.0 / largest;
-    // All zeros, too small to divide by, or not finite (then the scale says so).
-    let inverse = if inverse.is_finite() { inverse } else { 0.0 };
-    // Adding 1.5 · 2²³ rounds to the nearest integer, which the low bits then hold.
-    let code = |x: f32| (x * inverse + 12_582_912.0).to_bits() as i8;
-    let mut bytes = [0; BLOCK];
-    for (byte, x) in bytes.iter_mut().zip(x) {
-        *byte = code(*x);
-    }
-    let sum = |bytes: &[i8]| bytes.iter().map(|b| i32::from(*b)).sum::<i32>();
-    let (first, second) = (sum(&bytes[..BLOCK / 2]), sum(&bytes[BLOCK / 2..]));
-    let sums = [first + second, first, second];
-    let scale = largest / 127.0;
-    let bytes = bytes.map(|b| b as u8);
-    Activations {
-        codes: std::array::from_fn(|g| {
-            i32::from_le_bytes([bytes[4 * g], bytes[4 * g + 1], bytes[4 * g + 2], bytes[4 * g + 3]])
-        }),
-        scale,
-        sums: sums.map(|sum| scale * sum as f32),
-        negated: sums.map(|sum| -sum),
-        _pad: 0,
-    }
 }
 
 /// What a product is taken with, in panels of `width` columns.
@@ -135,10 +67,10 @@ pub(in crate::kernels::cpu) struct Product<'a> {
     pub(in crate::kernels::cpu) columns: usize,
     /// Added to each row.
     pub(in crate::kernels::cpu) bias: Option<&'a [f32]>,
-    /// Added to each result: `[columns, stride]`, the rows of these tiles at `rows` in each line.
-    pub(in crate::kernels::cpu) residual: Option<&'a [f32]>,
-    pub(in crate::kernels::cpu) stride: usize,
-    pub(in crate::kernels::cpu) rows: &'a Range<usize>,
+    /// Whether the result is added to what is there.
+    pub(in crate::kernels::cpu) add: bool,
+    /// How many rows the tiles hold; the rest fills up the last one.
+    pub(in crate::kernels::cpu) rows: usize,
 }
 
 /// Computes a product into `out`, a line for each column.
@@ -166,12 +98,13 @@ pub(in crate::kernels::cpu) fn multiply(level: Level, product: &Product<'_>, out
             }
         };
     }
+    // The widths are those of `widths`.
     match level {
         Level::Scalar => dispatch!(Scalar, Scalar, [1, 4]),
         #[cfg(target_arch = "x86_64")]
         Level::Avx2(isa) => dispatch!(Avx2, isa, [1, 2, 4]),
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 8, 12]),
+        Level::Avx512(isa) => dispatch!(Avx512, isa, [1, 2, 4, 6, 8]),
         #[cfg(target_arch = "aarch64")]
         Level::Neon(isa) => dispatch!(Neon, isa, [1, 4, 8]),
     }
@@ -191,7 +124,7 @@ fn blocks<I: Isa, F: Format, const N: usize>(
                 for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
                     let mut sums = [[0.0; 16]; N];
                     block_tile::<I, F, N>(isa, tile, x, &mut sums);
-                    finish(product, panel * N, t, &sums, out);
+                    finish(product, panel * N, t, &mut sums, out);
                 }
             }
         },
@@ -211,31 +144,29 @@ fn floats<I: Isa, F: dense::Dense, const N: usize>(
                 for (t, tile) in product.tiles.chunks_exact(product.tile_bytes).enumerate() {
                     let mut sums = [[0.0; 16]; N];
                     dense::tile::<I, F, N>(isa, tile, x, &mut sums);
-                    finish(product, panel * N, t, &sums, out);
+                    finish(product, panel * N, t, &mut sums, out);
                 }
             }
         },
     );
 }
 
-/// Adds bias and residual to a tile's results and writes them, without the rows and columns that
-/// only fill up the tile and the panel.
+/// Adds the bias to a tile's results and writes them, without the rows and columns that only fill up
+/// the tile and the panel.
 #[inline(always)]
-fn finish(product: &Product<'_>, first: usize, tile: usize, sums: &[[f32; 16]], out: &mut Band<'_, f32>) {
-    let rows = 16 * tile..product.rows.len().min(16 * tile + 16);
+fn finish(product: &Product<'_>, first: usize, tile: usize, sums: &mut [[f32; 16]], out: &mut Band<'_, f32>) {
+    let rows = 16 * tile..product.rows.min(16 * tile + 16);
     for (column, sums) in (first..product.columns).zip(sums) {
         let line = &mut out.line(column)[rows.clone()];
-        line.copy_from_slice(&sums[..line.len()]);
         if let Some(bias) = product.bias {
-            line.iter_mut()
+            sums.iter_mut()
                 .zip(&bias[rows.clone()])
                 .for_each(|(y, bias)| *y += bias);
         }
-        if let Some(residual) = product.residual {
-            let start = column * product.stride + product.rows.start + rows.start;
-            line.iter_mut()
-                .zip(&residual[start..])
-                .for_each(|(y, residual)| *y += residual);
+        if product.add {
+            line.iter_mut().zip(sums).for_each(|(line, y)| *line += *y);
+        } else {
+            line.copy_from_slice(&sums[..line.len()]);
         }
     }
 }
@@ -256,8 +187,8 @@ fn block_tile<I: Isa, F: Format, const N: usize>(
             (panel, rest) = rest.split_at(panel_bytes::<F>(x.len()));
             let (codes, scales, head) = split_panel::<F>(panel, x.len());
             for ((codes, scales), x) in codes.iter().zip(scales).zip(x) {
-                if N <= 4 && part == 0 {
-                    // PERF: far enough ahead that a line is there when its turn comes.
+                if part == 0 {
+                    // PERF: 8 columns of Q4_1 out of memory take 5.3 ms so, and 15.8 ms without.
                     for line in 0..size_of::<F::Codes>() / 64 {
                         isa.prefetch(codes, AHEAD + 64 * line);
                     }
@@ -272,7 +203,9 @@ fn block_tile<I: Isa, F: Format, const N: usize>(
     }
 }
 
-const AHEAD: usize = 6144;
+/// How far ahead weights are asked for: well over the 2 KB that a panel's scales lie behind its first
+/// codes. PERF: one column of Q4_1 streams at 23 GB/s with 2 KB, 28 with 4, 33 with 6, 28 with 8.
+pub(super) const AHEAD: usize = 6144;
 
 #[inline(always)]
 fn block<I: Isa, F: Format, const N: usize>(
@@ -305,12 +238,12 @@ fn block<I: Isa, F: Format, const N: usize>(
             let sum = isa.dot(sum, &low, x0, F::BITS);
             let sum = isa.dot(sum, &high, x1, F::BITS);
             let sum = isa.mul(isa.to_floats(sum), scale);
-            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scales[0]), acc[c]);
         }
         if F::MINS {
             let min = F::min(isa, scales, head, 0, part);
             for c in 0..N {
-                acc[c] = isa.fma(min, isa.splat(x[c].sums[0]), acc[c]);
+                acc[c] = isa.fma(min, isa.splat(x[c].scales[1]), acc[c]);
             }
         }
     } else {
@@ -324,7 +257,7 @@ fn block<I: Isa, F: Format, const N: usize>(
             let second = isa.dot(isa.offset(x[c].negated[2], F::OFFSET), &high, x1, F::BITS);
             let sum = isa.mul(isa.to_floats(first), scale[0]);
             let sum = isa.fma(isa.to_floats(second), scale[1], sum);
-            acc[c] = isa.fma(sum, isa.splat(x[c].scale), acc[c]);
+            acc[c] = isa.fma(sum, isa.splat(x[c].scales[0]), acc[c]);
         }
         if F::MINS {
             let min = [
@@ -332,8 +265,8 @@ fn block<I: Isa, F: Format, const N: usize>(
                 F::min(isa, scales, head, 1, part),
             ];
             for c in 0..N {
-                acc[c] = isa.fma(min[0], isa.splat(x[c].sums[1]), acc[c]);
-                acc[c] = isa.fma(min[1], isa.splat(x[c].sums[2]), acc[c]);
+                acc[c] = isa.fma(min[0], isa.splat(x[c].scales[2]), acc[c]);
+                acc[c] = isa.fma(min[1], isa.splat(x[c].scales[3]), acc[c]);
             }
         }
     }

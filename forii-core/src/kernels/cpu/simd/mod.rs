@@ -21,6 +21,7 @@ macro_rules! with_level {
     };
 }
 
+pub(super) mod activations;
 pub(super) mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -40,6 +41,11 @@ mod lanes_scalar;
 mod neon;
 pub(super) mod rows;
 pub(super) mod scalar;
+
+use std::ffi::OsStr;
+
+use activations::Activations;
+use format::BLOCK;
 
 use crate::error::LoadError;
 use crate::quant::QuantFormat;
@@ -70,21 +76,26 @@ impl Level {
     /// # Errors
     /// [`LoadError::Setting`] where the variable names a set that is not there.
     pub(in crate::kernels) fn from_env() -> Result<Self, LoadError> {
-        let Some(name) = std::env::var_os(VARIABLE) else {
-            return Ok(Self::available().pop().map_or(Self::Scalar, |(_, level)| level));
-        };
+        Self::choose(std::env::var_os(VARIABLE).as_deref())
+    }
+
+    fn choose(name: Option<&OsStr>) -> Result<Self, LoadError> {
         let available = Self::available();
-        available
-            .iter()
-            .find(|(known, _)| name == *known)
-            .map(|(_, level)| *level)
-            .ok_or_else(|| {
-                let known: Vec<_> = available.iter().map(|(name, _)| *name).collect();
-                LoadError::Setting {
-                    setting: VARIABLE,
-                    problem: format!("this processor has no {name:?}; it has {}", known.join(", ")),
-                }
-            })
+        let found = match name {
+            None => available.last(),
+            Some(name) => available.iter().find(|(known, _)| name == *known),
+        };
+        found.map(|(_, level)| *level).ok_or_else(|| {
+            let known: Vec<_> = available.iter().map(|(name, _)| *name).collect();
+            let problem = format!(
+                "{name:?} is not among what this processor has: {}",
+                known.join(", ")
+            );
+            LoadError::Setting {
+                setting: VARIABLE,
+                problem,
+            }
+        })
     }
 
     /// What this processor has, the best one last.
@@ -143,6 +154,12 @@ pub(super) trait Isa: Copy + Send + Sync {
     fn signed(self, from: &[u8; 16], part: usize) -> Self::Floats;
     fn store(self, floats: Self::Floats, to: &mut [f32; 16], part: usize);
 
+    /// Quantizes a block of activations, to the same bits as [`activations::plain`].
+    #[inline(always)]
+    fn quantize(self, x: &[f32; BLOCK], out: &mut Activations) {
+        activations::plain(x, out);
+    }
+
     /// Asks for the cache line `ahead` bytes behind `near`.
     fn prefetch<T>(self, near: &T, ahead: usize);
     /// Runs `f` compiled for this instruction set.
@@ -158,4 +175,22 @@ pub(super) const fn is_dense(format: QuantFormat) -> bool {
 #[inline(always)]
 fn share<const N: usize>(from: &[u8], part: usize) -> &[u8; N] {
     &from.as_chunks().0[part]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_chooses_what_is_there_and_nothing_else() {
+        let available = Level::available();
+        assert_eq!(Level::choose(None).unwrap(), available[available.len() - 1].1);
+        for (name, level) in available {
+            assert_eq!(Level::choose(Some(name.as_ref())).unwrap(), level);
+        }
+        for wrong in ["", "AVX2", "sse9"] {
+            let error = Level::choose(Some(wrong.as_ref())).unwrap_err().to_string();
+            assert!(error.contains(VARIABLE) && error.contains("scalar"), "{error}");
+        }
+    }
 }
