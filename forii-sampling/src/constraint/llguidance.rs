@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -100,25 +100,28 @@ impl GrammarCompiler {
         if self.shared.runaways.load(Ordering::Relaxed) >= RUNAWAYS {
             return Err(Refusal::Error(GrammarError::Busy));
         }
-        // Counts as a runaway until it has ended, so one that is given up stays counted.
-        self.shared.runaways.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = sync_channel(1);
-        let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new()
-            .name("forii-grammar".into())
-            .stack_size(STACK);
+        let job = Job { shared: Arc::clone(&self.shared), state: Arc::default() };
+        let state = Arc::clone(&job.state);
+        let thread = std::thread::Builder::new().name("forii-grammar".into()).stack_size(STACK);
         let spawned = thread.spawn(move || {
-            let result = shared.compile(lowered);
-            shared.runaways.fetch_sub(1, Ordering::Relaxed);
+            let result = job.shared.compile(lowered);
+            drop(job);
             let _ = sender.send(result); // nobody waits any more: the result is dropped
         });
         if let Err(e) = spawned {
-            self.shared.runaways.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Error(GrammarError::Engine(e.to_string())));
         }
         match receiver.recv_timeout(limit) {
             Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(Refusal::Time),
+            Err(RecvTimeoutError::Timeout) => {
+                // Counted first, so that the job's own end never counts below zero.
+                self.shared.runaways.fetch_add(1, Ordering::Relaxed);
+                if state.swap(ABANDONED, Ordering::Relaxed) == ENDED {
+                    self.shared.runaways.fetch_sub(1, Ordering::Relaxed);
+                }
+                Err(Refusal::Time)
+            }
             Err(RecvTimeoutError::Disconnected) => Err(Refusal::Error(GrammarError::Engine(
                 "the compiler panicked".into(),
             ))),
@@ -221,6 +224,24 @@ enum Refusal {
     Engine(String),
     Time,
     Error(GrammarError),
+}
+
+// 0 is running.
+const ABANDONED: u8 = 1;
+const ENDED: u8 = 2;
+
+/// A compilation on its thread. However it ends, it no longer counts as a runaway.
+struct Job {
+    shared: Arc<Shared>,
+    state: Arc<AtomicU8>,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.state.swap(ENDED, Ordering::Relaxed) == ABANDONED {
+            self.shared.runaways.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Shared {

@@ -45,7 +45,7 @@ pub trait Constraint: Debug + Send {
     /// Moves on by a token.
     ///
     /// # Errors
-    /// [`ConstraintError::Rejected`] for a token that is not in the mask; the state is then unchanged.
+    /// [`ConstraintError::Rejected`] for a token that the grammar does not allow; the state is then unchanged.
     fn accept(&mut self, token: TokenId) -> Result<(), ConstraintError>;
 
     /// The run of tokens that must come next because nothing else may, as the model's own tokenizer would
