@@ -14,6 +14,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
+mod compiler;
 mod error;
 mod grammar;
 mod llguidance;
@@ -24,9 +26,10 @@ mod mask;
 pub mod outlines;
 mod vocabulary;
 
+pub use compiler::GrammarCompiler;
 pub use error::{ConstraintError, GrammarError};
 pub use grammar::{Begin, Grammar, Trigger};
-pub use llguidance::{CompiledGrammar, GrammarCompiler};
+pub use llguidance::CompiledGrammar;
 pub use mask::TokenMask;
 pub use vocabulary::{Tokenizer, Vocabulary, VocabularyError};
 

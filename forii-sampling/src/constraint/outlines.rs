@@ -16,7 +16,7 @@ use regex_automata::util::primitives::StateID;
 use regex_syntax::escape;
 use serde_json::{Map, Value};
 
-use super::lower::join;
+use super::check::join;
 use super::{Constraint, ConstraintError, Grammar, GrammarError, Vocabulary};
 use crate::{TokenId, TokenMask};
 

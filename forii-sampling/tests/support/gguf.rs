@@ -12,7 +12,7 @@ use forii_sampling::constraint::Vocabulary;
 enum Value {
     Number(u64),
     Text(Vec<u8>),
-    Array(Vec<Value>),
+    Array(Vec<Self>),
 }
 
 struct Reader(BufReader<File>);
