@@ -35,18 +35,16 @@ check_doctest() {
     cargo test --locked --workspace --doc
 }
 
-# Examples and programs link too; clippy has only type-checked them.
+# Examples and programs link too; clippy has only type-checked them. The whole workspace at once, as
+# in every step: another selection of packages would mean other features and burn built again.
 check_build() {
-    cargo build --locked -p forii-examples --examples
-    cargo build --locked -p forii-benches --bins --benches
+    cargo build --locked --workspace --examples --bins --benches
 }
 
 check_deny() {
     cargo deny --log-level error check --hide-inclusion-graph licenses bans sources
-    # The database of advisories is a git repository elsewhere; without it this part waits for a
-    # machine that reaches it. What was fetched once is used.
-    local url="https://github.com/RustSec/advisory-db"
-    if GIT_TERMINAL_PROMPT=0 timeout 20 git ls-remote --quiet "$url" HEAD >/dev/null 2>&1; then
+    # The database of advisories lies elsewhere; without it this part waits for a machine that reaches it.
+    if GIT_TERMINAL_PROMPT=0 timeout 30 cargo deny --log-level off fetch db >/dev/null 2>&1; then
         cargo deny --log-level error check --hide-inclusion-graph advisories
     else
         echo "advisories: not checked, their database cannot be reached"

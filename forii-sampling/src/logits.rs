@@ -64,7 +64,8 @@ impl<'a> Logits<'a> {
         Ok(row)
     }
 
-    /// Changes the score of one token, if it is still there. The new score must not be a number's absence.
+    /// Changes the score of one token, if it is still there. The new score must be a number below
+    /// plus infinity.
     pub fn update(&mut self, token: TokenId, f: impl FnOnce(f32) -> f32) {
         if self.narrowed {
             if let Ok(at) = self.work.candidates.binary_search_by_key(&token, |c| c.token) {

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::lower::join;
+use super::check::join;
 
 /// Keywords that hold one schema, or an array of them.
 const SCHEMAS: [&str; 16] = [
@@ -236,7 +236,7 @@ mod tests {
         let (path, keyword) = culprit(&schema, fine);
         // Of two faults one is named: the one that was taken out last.
         assert_eq!((path.as_str(), keyword.as_str()), ("/properties/c", "bad"));
-        let mut one = schema.clone();
+        let mut one = schema;
         one["properties"]["c"] = json!(true);
         assert_eq!(
             culprit(&one, fine),

@@ -92,7 +92,7 @@ impl TokenMask {
     }
 
     fn clear_tail(&mut self) {
-        if let Some(last) = self.words.last_mut().filter(|_| self.len % 32 != 0) {
+        if let Some(last) = self.words.last_mut().filter(|_| !self.len.is_multiple_of(32)) {
             *last &= (1 << (self.len % 32)) - 1;
         }
     }

@@ -14,6 +14,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
+mod compiler;
 mod error;
 mod grammar;
 mod llguidance;
@@ -24,9 +26,10 @@ mod mask;
 pub mod outlines;
 mod vocabulary;
 
+pub use compiler::GrammarCompiler;
 pub use error::{ConstraintError, GrammarError};
 pub use grammar::{Begin, Grammar, Trigger};
-pub use llguidance::{CompiledGrammar, GrammarCompiler};
+pub use llguidance::CompiledGrammar;
 pub use mask::TokenMask;
 pub use vocabulary::{Tokenizer, Vocabulary, VocabularyError};
 
@@ -45,7 +48,7 @@ pub trait Constraint: Debug + Send {
     /// Moves on by a token.
     ///
     /// # Errors
-    /// [`ConstraintError::Rejected`] for a token that is not in the mask; the state is then unchanged.
+    /// [`ConstraintError::Rejected`] for a token that the grammar does not allow; the state is then unchanged.
     fn accept(&mut self, token: TokenId) -> Result<(), ConstraintError>;
 
     /// The run of tokens that must come next because nothing else may, as the model's own tokenizer would

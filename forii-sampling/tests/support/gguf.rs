@@ -1,5 +1,7 @@
 //! The vocabulary of a byte-level BPE model out of a GGUF file's metadata; no more of the format than that.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -10,7 +12,7 @@ use forii_sampling::constraint::Vocabulary;
 enum Value {
     Number(u64),
     Text(Vec<u8>),
-    Array(Vec<Value>),
+    Array(Vec<Self>),
 }
 
 struct Reader(BufReader<File>);

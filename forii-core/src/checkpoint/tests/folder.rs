@@ -15,7 +15,8 @@ use crate::checkpoint::{Checkpoint, FolderCheckpoint, Weights, open};
 use crate::error::LoadError;
 
 /// The least that is a tokenizer: bytes of one letter, no merges.
-const TOKENIZER: &str = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
+const TOKENIZER: &str =
+    r#"{"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}"#;
 
 /// A model folder under construction.
 pub(super) struct Folder {
