@@ -5,6 +5,9 @@
 //! forii and prints one JSON object: positions compared, share of equal argmax, mean and largest
 //! difference of the true next token's log-probability, mean KL divergence, and both perplexities.
 
+// A terminal program prints its result.
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -183,7 +186,7 @@ fn forward(
     let scores = model.forward(&batch, cache);
     scores
         .into_data()
-        .into_vec::<f32>()
+        .try_into_vec::<f32>()
         .map_err(|error| format!("{error:?}").into())
 }
 

@@ -37,7 +37,7 @@ impl Runner {
         }
         let scores = self.model.forward(&batch, &mut self.cache);
         let data = scores.into_data();
-        data.into_vec::<f32>()
+        data.try_into_vec::<f32>()
             .unwrap_or_else(|error| panic!("a model gives f32 scores: {error:?}"))
     }
 }

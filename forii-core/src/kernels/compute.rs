@@ -83,12 +83,6 @@ impl Compute {
         self.cpu.is_some()
     }
 
-    /// The threads of the CPU kernels; `None` on the reference path.
-    #[cfg(feature = "cpu")]
-    pub(super) fn pool(&self) -> Option<&super::cpu::Pool> {
-        self.cpu.as_deref().map(super::cpu::Cpu::pool)
-    }
-
     /// What the CPU kernels run on.
     ///
     /// # Panics

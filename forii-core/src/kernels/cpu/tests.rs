@@ -357,6 +357,7 @@ fn tensors_pass_through_the_extension() {
     // A residual that is held elsewhere, or is part of something larger, is left as it is.
     let held = floats(residual.clone(), 3);
     let wide = Tensor::cat(vec![held.clone(), held.clone()], 0);
+    #[allow(clippy::single_range_in_vec_init)] // burn's way to name rows
     for residual in [held.clone(), wide.clone().slice([3..6])] {
         let sum = linear(&compute, floats(x.clone(), 3), &matrix, None, Some(residual));
         let expected: Vec<f32> = plain.iter().zip(values(&held)).map(|(y, r)| r + y).collect();

@@ -120,7 +120,6 @@ fn sentencepiece_vocab() -> GgufVocab {
 }
 
 /// The tokenizer of a real model in the cache folder; says so where the file is absent.
-#[expect(clippy::print_stderr, reason = "a skipped test must be seen")]
 fn real(name: &str) -> Option<Tokenizer> {
     let cache = std::env::var_os("FORII_CACHE").map(PathBuf::from).or_else(|| {
         let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

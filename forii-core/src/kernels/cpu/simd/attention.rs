@@ -567,7 +567,7 @@ fn add_values<L: Lanes, const R: usize, const W: usize>(
             add_vectors::<L, R, 1, false>(l, scores, blocks, seen, head_dim, faded, at, sums)
         };
     }
-    if head_dim % LANES != 0 {
+    if !head_dim.is_multiple_of(LANES) {
         add_vectors::<L, R, 1, true>(l, scores, blocks, seen, head_dim, faded, at, sums);
     }
 }
@@ -575,7 +575,8 @@ fn add_values<L: Lanes, const R: usize, const W: usize>(
 /// The same for `D` vectors of values from `at` on; returns `D`. A `PART` is a row's last vector
 /// where it is not full.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
+// One index walks the keys of two arrays of different shapes.
+#[allow(clippy::too_many_arguments, clippy::needless_range_loop)]
 fn add_vectors<L: Lanes, const R: usize, const D: usize, const PART: bool>(
     l: L,
     scores: &Scores<R>,

@@ -52,6 +52,8 @@ pub(in crate::kernels::cpu) trait Lanes: Copy {
     /// capped at `e^88`.
     ///
     /// The reduction and the polynomial are those of Cephes' `expf`.
+    // The constant's bits are exact: its product with a small integer has no rounding error.
+    #[allow(clippy::excessive_precision)]
     #[inline(always)]
     fn exp(self, x: Self::V) -> Self::V {
         // Adding it leaves the nearest integer in the low bits of the mantissa.

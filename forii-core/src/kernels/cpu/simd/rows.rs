@@ -71,7 +71,7 @@ impl RowKernel for Gated {
                 Activation::Silu => l.mul_sigmoid(g, g),
                 // 0.5 · g · (1 + tanh y) = g · sigmoid(2y), y = sqrt(2/π) · (g + 0.044715 · g³)
                 Activation::GeluTanh => {
-                    let cubic = l.fma(l.mul(g, g), l.splat(0.071_354_814), l.splat(1.595_769_1));
+                    let cubic = l.fma(l.mul(g, g), l.splat(0.071_354_814), l.splat(1.595_769));
                     l.mul_sigmoid(g, l.mul(g, cubic))
                 }
             };
