@@ -176,7 +176,7 @@ fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
 /// A tensor whose floats lie one after another and are all of its storage.
 fn owned(tensor: FlexTensor) -> FlexTensor {
     match tensor.as_slice::<f32>() {
-        Some(floats) if floats.len() * size_of::<f32>() == tensor.bytes().len() => tensor,
+        Some(floats) if size_of_val(floats) == tensor.bytes().len() => tensor,
         _ => tensor.to_contiguous(),
     }
 }
