@@ -1,6 +1,6 @@
 //! What a model computes with. This folder is the only one that names a burn backend.
 //!
-//! Each function here has a plain reference from tensor operations ([`mod@reference`]) that runs on any
+//! Each function here has a plain reference from tensor operations (`reference`) that runs on any
 //! device, and fast paths behind one backend-extension trait (`ops`): `cpu` for burn's Flex
 //! backend. [`Compute`] says which of them runs.
 

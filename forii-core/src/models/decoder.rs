@@ -32,7 +32,9 @@ impl Decoder {
         let config = weights.config();
         let model = weights.at("model");
         let table = [config.vocab_size, config.hidden_size];
+        // The largest tables first: while one is packed, it is in memory twice.
         let embed_tokens = Embedding::load(compute, &model, "embed_tokens", table)?;
+        let lm_head = load_lm_head(weights, compute, &embed_tokens)?;
         let layers = (0..config.num_hidden_layers).map(|index| {
             DecoderLayer::load(
                 &model.at(&format!("layers.{index}")),
@@ -51,7 +53,7 @@ impl Decoder {
                 config.max_position_embeddings,
                 &config.rope,
             ),
-            lm_head: load_lm_head(weights, compute, &embed_tokens)?,
+            lm_head,
             embed_tokens,
             kv_shape: kv_shape(config),
         })

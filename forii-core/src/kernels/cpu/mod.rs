@@ -92,7 +92,7 @@ impl Cpu {
         let columns = x.len() / layout.cols;
         let add = residual.is_some();
         let mut out = match residual {
-            Some(residual) => owned(residual),
+            Some(residual) => whole(residual),
             None => tensor(vec![0.0; columns * layout.rows], columns, layout.rows),
         };
         let weights = weights.bytes();
@@ -155,12 +155,13 @@ fn floats(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     }
 }
 
-/// A tensor whose floats lie one after another and are all of its storage.
-fn owned(tensor: FlexTensor) -> FlexTensor {
-    match tensor.as_slice::<f32>() {
-        Some(floats) if size_of_val(floats) == tensor.bytes().len() => tensor,
-        _ => tensor.to_contiguous(),
-    }
+/// The same tensor, copied unless its floats lie one after another and are all of its storage.
+fn whole(part: FlexTensor) -> FlexTensor {
+    let floats = match part.as_slice::<f32>() {
+        Some(floats) if size_of_val(floats) == part.bytes().len() => return part,
+        _ => floats(&part).into_owned(),
+    };
+    tensor(floats, part.layout().shape()[0], part.layout().shape()[1])
 }
 
 /// A tensor `[lines, len]` that owns these floats.
