@@ -525,3 +525,59 @@ fn the_same_name_twice_does_not_count_twice() {
     check(&Grammar::strict_schema(least(1)), &[r#"{"a":1}"#], &["{}"]);
     assert_eq!(refusal(least(2)), ("minProperties".into(), String::new()));
 }
+
+#[test]
+fn numbers_that_the_engine_would_round_are_refused() {
+    for (schema, keyword) in [
+        (json!({"const": i64::MIN}), "const"),
+        (json!({"enum": [1, [9_007_199_254_740_993i64]]}), "enum"),
+        (
+            json!({"type": "integer", "minimum": 9_007_199_254_740_993i64}),
+            "minimum",
+        ),
+        (json!({"type": "integer", "maximum": i64::MIN}), "maximum"),
+        (json!({"type": "integer", "const": -1e300}), "const"),
+        (json!({"multipleOf": 1e300}), "multipleOf"),
+    ] {
+        assert_eq!(
+            refusal(schema.clone()),
+            (keyword.into(), String::new()),
+            "{schema}"
+        );
+    }
+    let in_lark = Grammar::Lark(format!("start: %json {{\"const\": {}}}", i64::MIN));
+    assert!(matches!(
+        bytes().compile(&in_lark),
+        Err(GrammarError::Schema { .. })
+    ));
+    let int64 = json!({"type": "integer", "minimum": 0, "maximum": i64::MAX});
+    check(
+        &Grammar::strict_schema(int64),
+        &["9223372036854775807"],
+        &["9223372036854775808", "-1"],
+    );
+}
+
+/// Chains of references as long as the limits allow: the engine recurses along them.
+#[test]
+fn long_chains_do_not_exhaust_the_stack() {
+    let mut definitions = serde_json::Map::new();
+    for i in 0..3_300 {
+        let next = json!({"$ref": format!("#/$defs/d{}", i + 1)});
+        definitions.insert(
+            format!("d{i}"),
+            json!({"type": "object", "properties": {"a": next}}),
+        );
+    }
+    definitions.insert("d3300".into(), json!({"type": "string"}));
+    let schema = json!({"$defs": definitions, "$ref": "#/$defs/d0"});
+    let lark: String = (0..7_000).map(|i| format!("T{i}: \"a\" T{}\n", i + 1)).collect();
+    let lark = Grammar::Lark(format!("{lark}T7000: \"b\"\nstart: T0\n"));
+    for grammar in [Grammar::strict_schema(schema), lark] {
+        match bytes().compile(&grammar) {
+            Ok(compiled) => assert!(!compiled.start().mask().unwrap().is_empty()),
+            Err(GrammarError::TooSlow { .. }) => {}
+            Err(e) => panic!("{e}"),
+        }
+    }
+}

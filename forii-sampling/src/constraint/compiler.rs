@@ -24,8 +24,9 @@ const TIME_LIMIT: Duration = Duration::from_millis(1500);
 const BLAME_LIMIT: Duration = Duration::from_millis(300);
 /// Compilations past their time that may still run. They end by the engine's own limits.
 const RUNAWAYS: usize = 4;
-/// Schemas nest by recursion in the engine, up to 2.5 KiB a level and several levels for one of JSON.
-const STACK: usize = 16 * 1024 * 1024;
+/// The engine recurses along references, of which a grammar within its limits can chain thousands, at up to
+/// 8 KiB each. Only what is used becomes memory.
+const STACK: usize = 128 * 1024 * 1024;
 
 /// Compiles grammars for one model and keeps the compiled ones. Cheap to clone; clones share everything.
 #[derive(Clone)]

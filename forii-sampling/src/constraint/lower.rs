@@ -7,7 +7,7 @@ use ::llguidance::JsonCompileOptions;
 use ::llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::{Value, json};
 
-use super::check::{MAX_BYTES, MAX_DEPTH, check_characters, check_counts, check_size};
+use super::check::{MAX_DEPTH, Size, check_lark, check_schema};
 use super::{Begin, Grammar, GrammarError, Trigger, Vocabulary};
 
 /// Copies that a bounded repetition is written out to.
@@ -20,7 +20,7 @@ pub(super) fn lower(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<TopLev
         rules: String::new(),
         leaves: Vec::new(),
         num_rules: 0,
-        bytes: 0,
+        size: Size::default(),
     };
     if let Some(leaf) = lowering.leaf(grammar)? {
         return Ok(TopLevelGrammar::from_grammar(leaf));
@@ -38,7 +38,7 @@ pub(super) fn lower(grammar: &Grammar, vocabulary: &Vocabulary) -> Result<TopLev
 /// How schemas are written: on one line, with at most one space after a separator, so that no model loses
 /// itself in whitespace. Strings never spell a character as `\u....`: the engine would let an additional name
 /// evade the schema's own names so, and text that is not English could come out as escapes. What only such
-/// an escape can spell is refused by [`check_characters`].
+/// an escape can spell is refused by [`check_schema`].
 fn options(strict: bool) -> JsonCompileOptions {
     JsonCompileOptions {
         item_separator: ", ?".into(),
@@ -69,7 +69,7 @@ struct Lowering<'a> {
     rules: String,
     leaves: Vec<GrammarWithLexer>,
     num_rules: usize,
-    bytes: usize,
+    size: Size,
 }
 
 impl Lowering<'_> {
@@ -77,7 +77,7 @@ impl Lowering<'_> {
     fn leaf(&mut self, grammar: &Grammar) -> Result<Option<GrammarWithLexer>, GrammarError> {
         Ok(Some(match grammar {
             Grammar::JsonSchema { schema, strict } => {
-                check_size(schema)?;
+                check_schema(schema, *strict, &mut self.size)?;
                 if !schema.is_object() && !schema.is_boolean() {
                     let problem = "a schema is an object or a boolean".to_owned();
                     return Err(GrammarError::Invalid {
@@ -85,21 +85,17 @@ impl Lowering<'_> {
                         problem,
                     });
                 }
-                check_characters(schema, "")?;
-                if *strict {
-                    check_counts(schema, "")?;
-                }
                 GrammarWithLexer::from_json_schema(with_options(schema, *strict))
             }
             Grammar::JsonObject => {
                 GrammarWithLexer::from_json_schema(with_options(&json!({ "type": "object" }), true))
             }
             Grammar::Regex(regex) => {
-                self.count(regex)?;
+                self.size.text(regex)?;
                 GrammarWithLexer::from_regex(regex)
             }
             Grammar::Lark(lark) => {
-                self.count(lark)?;
+                check_lark(lark, &mut self.size)?;
                 GrammarWithLexer::from_lark(lark.clone())
             }
             _ => return Ok(None),
@@ -268,21 +264,8 @@ impl Lowering<'_> {
     }
 
     fn quote(&mut self, text: &str) -> Result<String, GrammarError> {
-        self.count(text)?;
+        self.size.text(text)?;
         Ok(Value::from(text).to_string())
-    }
-
-    fn count(&mut self, text: &str) -> Result<(), GrammarError> {
-        self.bytes += text.len();
-        if self.bytes > MAX_BYTES {
-            let what = "the text of a grammar";
-            return Err(GrammarError::TooLarge {
-                what,
-                path: String::new(),
-                limit: MAX_BYTES,
-            });
-        }
-        Ok(())
     }
 
     fn check_copies(&self, min: usize, max: Option<usize>) -> Result<(), GrammarError> {
