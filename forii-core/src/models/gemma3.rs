@@ -46,7 +46,9 @@ impl Gemma3ForCausalLm {
         let model = weights.at("model");
         let shape = [config.vocab_size, config.hidden_size];
         let format = model.tensor("embed_tokens.weight", &shape)?.format;
+        // The largest tables first: while one is packed, it is in memory twice.
         let embed_tokens = Embedding::load(compute, &model, "embed_tokens", shape)?;
+        let lm_head = load_lm_head(weights, compute, &embed_tokens)?;
         let layers = (0..config.num_hidden_layers)
             .map(|index| DecoderLayer::load(&model.at(&format!("layers.{index}")), compute, config, index));
         let rotary_emb =
@@ -61,7 +63,7 @@ impl Gemma3ForCausalLm {
                 theta,
                 scaling: RopeScaling::None,
             }),
-            lm_head: load_lm_head(weights, compute, &embed_tokens)?,
+            lm_head,
             embed_tokens,
             final_logit_softcapping: config.final_logit_softcapping,
             kv_shape: kv_shape(config),
