@@ -19,7 +19,7 @@ use crate::template::{ChatTemplate, TemplateTokens};
 use crate::tokenizer::Tokenizer;
 
 const MAX_SEQUENCES: usize = 16;
-const MAX_BATCH_TOKENS: usize = 512;
+const MAX_BATCH_TOKENS: usize = 256;
 
 /// Settings of a [`ChatEngine`]; what is not set has a sane default.
 pub struct EngineBuilder {
@@ -96,7 +96,7 @@ impl EngineBuilder {
     }
 
     /// Tokens computed in one step, over all sequences. A long prompt is read in pieces of this
-    /// size, between which other streams go on. Default: 512.
+    /// size, between which other streams go on. Default: 256.
     #[must_use]
     pub fn max_batch_tokens(mut self, tokens: usize) -> Self {
         self.max_batch_tokens = tokens;
