@@ -5,7 +5,7 @@ use crate::checkpoint::config::Activation;
 use crate::kernels::cpu::Cpu;
 
 /// Numbers read and written below which waking another thread takes longer than the work.
-const WORTH_A_THREAD: usize = 32 * 1024;
+const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// A function from one row to another.
 pub(in crate::kernels::cpu) trait RowKernel: Copy + Sync {
@@ -71,7 +71,7 @@ impl RowKernel for Gated {
                 Activation::Silu => l.mul_sigmoid(g, g),
                 // 0.5 · g · (1 + tanh y) = g · sigmoid(2y), y = sqrt(2/π) · (g + 0.044715 · g³)
                 Activation::GeluTanh => {
-                    let cubic = l.fma(l.mul(g, g), l.splat(0.071_354_814), l.splat(1.595_769_1));
+                    let cubic = l.fma(l.mul(g, g), l.splat(0.071_354_814), l.splat(1.595_769));
                     l.mul_sigmoid(g, l.mul(g, cubic))
                 }
             };
