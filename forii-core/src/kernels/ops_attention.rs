@@ -1,9 +1,10 @@
 //! The door from burn's tensors to the CPU kernels besides matrix products: one operation each, its
 //! tensors passed through burn's dispatch to the Flex backend.
 
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, ExtensionType, backend_extension};
-use burn_flex::{Flex, FlexTensor};
 
 use super::cpu::{self, Cpu};
 use super::{Activation, AttentionParams, Batch};

@@ -1,8 +1,9 @@
 //! Attention on the CPU: from burn's tensors to the kernels' slices.
 
 use burn::backend::Dispatch;
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use burn_flex::{Flex, FlexTensor};
 use half::f16;
 
 use super::Cpu;
@@ -75,6 +76,7 @@ pub(in crate::kernels) fn attention_flex(
         head_dim > 0 && head_dim % 2 == 0,
         "dimensions are rotated in pairs"
     );
+    assert!(params.window != Some(0), "a token sees itself");
     let (qkv, cos, sin) = (contiguous(qkv), contiguous(cos), contiguous(sin));
     let norms = match norms {
         HeadNormWeights::None => None,

@@ -1,8 +1,8 @@
 //! RMS norm and gated activation on the CPU: from burn's tensors to rows.
 
 use burn::backend::Dispatch;
+use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
-use burn_flex::FlexTensor;
 
 use super::Cpu;
 use super::simd::rows::{Gated, RmsNorm, for_each_row};

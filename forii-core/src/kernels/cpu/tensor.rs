@@ -1,7 +1,8 @@
 //! Flex tensors as slices, and back.
 
+use burn::backend::Flex;
+use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape, Tensor, f16};
-use burn_flex::{Flex, FlexTensor, Layout};
 
 /// The numbers of a tensor that [`contiguous`] has returned.
 ///

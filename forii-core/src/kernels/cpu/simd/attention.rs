@@ -33,7 +33,7 @@ const _: () = assert!(
 /// Query rows of one task: queries and their sums stay in the first-level cache.
 const TASK_ROWS: usize = 64;
 /// Multiply-adds below which waking another thread takes longer than the work.
-const WORTH_A_THREAD: usize = 400_000;
+const WORTH_A_THREAD: usize = 800_000;
 
 /// What one step of a layer reads.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub(in crate::kernels::cpu) struct Inputs<'a> {
 pub(in crate::kernels::cpu) fn write(cpu: &Cpu, inputs: Inputs<'_>, k: &mut [f16], v: &mut [f16]) {
     let numbers = inputs.batch.tokens.len() * inputs.params.num_kv_heads * inputs.params.head_dim;
     // Far dearer than a multiply-add each: computed, rounded and scattered.
-    let parts = if numbers < WORTH_A_THREAD / 16 {
+    let parts = if numbers < WORTH_A_THREAD / 32 {
         1
     } else {
         cpu.pool().threads()
@@ -597,6 +597,7 @@ fn add_vectors<L: Lanes, const R: usize, const D: usize, const PART: bool>(
     for (b, block) in blocks.iter().enumerate() {
         let from = seen.start.saturating_sub(b * BLOCK_LEN).min(BLOCK_LEN);
         let to = seen.end.saturating_sub(b * BLOCK_LEN).min(BLOCK_LEN);
+        #[allow(clippy::needless_range_loop, reason = "a bound that the compiler sees")]
         for key in from..to {
             let row = &block.values[key * head_dim..][at * LANES..head_dim];
             let mut value = [l.splat(0.0); D];

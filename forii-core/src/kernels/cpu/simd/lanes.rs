@@ -3,8 +3,10 @@
 
 use half::f16;
 
+#[cfg(target_arch = "x86_64")]
+use super::Isa;
+use super::Level;
 use super::scalar::Scalar;
-use super::{Isa, Level};
 
 /// Lanes in one vector.
 pub(in crate::kernels::cpu) const LANES: usize = 16;
@@ -61,7 +63,7 @@ pub(in crate::kernels::cpu) trait Lanes: Copy {
         let bounded = self.min(self.splat(88.0), self.max(self.splat(LOWEST), x));
         let shifted = self.fma(bounded, self.splat(std::f32::consts::LOG2_E), self.splat(ROUND));
         let n = self.sub(shifted, self.splat(ROUND));
-        let r = self.fma(n, self.splat(-0.693_359_375), bounded);
+        let r = self.fma(n, self.splat(-355.0 / 512.0), bounded);
         let r = self.fma(n, self.splat(2.121_944_4e-4), r);
         let mut p = self.splat(1.987_569_1e-4);
         for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {

@@ -28,6 +28,22 @@ fn fold(mut v: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     v[0]
 }
 
+/// The value in f32, by shifts and one exact product: unlike `f16::to_f32`, which looks for an
+/// instruction each time, the compiler turns a loop of this into vector code.
+#[inline(always)]
+fn widen(x: f16) -> f32 {
+    const TWO_POW_112: f32 = f32::from_bits((127 + 112) << 23);
+    const INFINITE: u32 = 0x7c00 << 13;
+    let magnitude = u32::from(x.to_bits() & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * TWO_POW_112).to_bits();
+    let bits = if magnitude >= INFINITE {
+        magnitude | f32::INFINITY.to_bits()
+    } else {
+        finite
+    };
+    f32::from_bits(bits | u32::from(x.to_bits() >> 15) << 31)
+}
+
 impl Lanes for Scalar {
     type V = [f32; LANES];
     const WIDE: bool = false;
@@ -49,7 +65,7 @@ impl Lanes for Scalar {
 
     #[inline(always)]
     fn load_f16(self, x: &[f16; LANES]) -> Self::V {
-        x.map(f16::to_f32)
+        x.map(widen)
     }
 
     #[inline(always)]
@@ -77,10 +93,18 @@ impl Lanes for Scalar {
         map2(a, b, |x, y| x / y)
     }
 
-    // Not `mul_add`: without the instruction it is a slow library call.
     #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
-        self.add(self.mul(a, b), c)
+        let mut out = c;
+        for ((out, x), y) in out.iter_mut().zip(a).zip(b) {
+            // Where it is no instruction, `mul_add` is a slow library call.
+            *out = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                x.mul_add(y, *out)
+            } else {
+                x * y + *out
+            };
+        }
+        out
     }
 
     #[inline(always)]
@@ -123,5 +147,22 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn largest(self, v: Self::V) -> f32 {
         fold(v, |x, y| if x > y { x } else { y })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_widens_to_its_value() {
+        for bits in 0..=u16::MAX {
+            let x = f16::from_bits(bits);
+            let wide = widen(x);
+            assert!(
+                wide.to_bits() == x.to_f32().to_bits() || x.is_nan() && wide.is_nan(),
+                "{bits:#x}"
+            );
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::checkpoint::config::Activation;
 use crate::kernels::cpu::Cpu;
 
 /// Numbers read and written below which waking another thread takes longer than the work.
-const WORTH_A_THREAD: usize = 32 * 1024;
+const WORTH_A_THREAD: usize = 256 * 1024;
 
 /// A function from one row to another.
 pub(in crate::kernels::cpu) trait RowKernel: Copy + Sync {
