@@ -33,3 +33,8 @@ pub use sampler::{Sample, SampleError, Sampler};
 
 /// A token's id in its model's vocabulary.
 pub type TokenId = u32;
+
+/// Runs the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -121,20 +121,12 @@ impl<'a> Logits<'a> {
 
     /// The highest score; minus infinity where no token is left.
     pub fn max(&mut self) -> f32 {
-        let higher = |a: f32, b: f32| if b > a { b } else { a };
         if self.narrowed {
-            self.work
-                .candidates
-                .iter()
-                .map(|c| c.score)
-                .fold(f32::NEG_INFINITY, higher)
+            let scores = self.work.candidates.iter().map(|c| c.score);
+            scores.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a })
         } else {
             self.refresh();
-            self.work
-                .block_max
-                .iter()
-                .copied()
-                .fold(f32::NEG_INFINITY, higher)
+            scan(&self.work.block_max).0
         }
     }
 
