@@ -17,8 +17,8 @@ struct Args {
     /// The question; without one a conversation begins
     question: Option<String>,
     /// Instructions that frame the conversation
-    #[arg(long)]
-    system: Option<String>,
+    #[arg(long, default_value = "You are a helpful assistant.")]
+    system: String,
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Outcome {
     let engine = args.engine.build()?;
     ctrlc::set_handler(|| INTERRUPTED.store(true, Relaxed))?;
-    let opening: Vec<_> = args.system.iter().map(Message::system).collect();
+    let opening: Vec<_> = vec![Message::system(&args.system)];
     let ask = |mut history: Vec<Message>, question: &str| -> Outcome<Vec<Message>> {
         history.push(Message::user(question));
         INTERRUPTED.store(false, Relaxed);

@@ -86,9 +86,9 @@ pub struct SamplingArgs {
     /// 0 takes the likeliest token each time
     #[arg(long, default_value_t = 0.0)]
     pub temperature: f32,
-    /// The longest answer in tokens [default: to the end of the context]
-    #[arg(long)]
-    pub max_tokens: Option<usize>,
+    /// The longest answer in tokens
+    #[arg(long, default_value_t = 1024)]
+    pub max_tokens: usize,
 }
 
 impl SamplingArgs {
@@ -96,11 +96,9 @@ impl SamplingArgs {
     pub fn request(&self, messages: impl Into<Vec<Message>>) -> ChatRequest {
         let mut params = SamplingParams::default();
         params.temperature = self.temperature;
-        let request = ChatRequest::new(messages).sampling(params);
-        match self.max_tokens {
-            Some(max_tokens) => request.max_tokens(max_tokens),
-            None => request,
-        }
+        ChatRequest::new(messages)
+            .sampling(params)
+            .max_tokens(self.max_tokens)
     }
 }
 
