@@ -5,6 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/forii/target}"
 
+# Checkouts share this folder, and cargo takes another checkout's build of a crate for fresh; but tests
+# have the path of their testdata built in. Newer sources make it build them again.
+if [ "$(cat "$CARGO_TARGET_DIR/checkout" 2>/dev/null)" != "$PWD" ]; then
+    git ls-files -z '*.rs' | xargs -0 touch
+    mkdir -p "$CARGO_TARGET_DIR"
+    echo "$PWD" >"$CARGO_TARGET_DIR/checkout"
+fi
+
 check_fmt() {
     cargo fmt --all --check
 }

@@ -169,6 +169,12 @@ fn step(
             .extend((start + *count - *wanted..start + *count).map(|row| row as u32));
         sequence.context = end;
     }
+    if batch.outputs.is_empty() {
+        // A piece of a prompt, as the engine runs it: one row goes through, and nobody reads it.
+        batch.outputs.push(batch.tokens.len() as u32 - 1);
+        model.hidden(&batch, cache);
+        return Vec::new();
+    }
     let scores = model.forward(&batch, cache);
     let [rows, vocab] = scores.dims();
     assert_eq!(rows, batch.outputs.len());

@@ -16,7 +16,8 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Block tables of all spans, one after another: ids of cache blocks in order of position.
     pub block_tables: Vec<u32>,
-    /// Indices into `tokens` of the rows whose scores are wanted, ascending.
+    /// Indices into `tokens` of the rows whose scores are wanted, ascending; at least one, since not
+    /// every device takes tensors without rows.
     pub outputs: Vec<u32>,
 }
 

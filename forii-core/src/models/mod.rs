@@ -22,7 +22,7 @@ pub trait Model: Send + fmt::Debug {
     /// What its cache keeps.
     fn kv_shape(&self) -> KvShape;
 
-    /// The last hidden states, normalised, of the rows that `batch.outputs` names (none is fine):
+    /// The last hidden states, normalised, of the rows that `batch.outputs` names, at least one:
     /// `[outputs, hidden_size]`. Writes the batch's keys and values to the cache.
     fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> Tensor<2>;
 
