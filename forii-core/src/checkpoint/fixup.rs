@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use half::{bf16, f16};
-
 use super::TensorView;
-use crate::quant::QuantFormat;
+use crate::quant::{QuantFormat, dequantize};
 
 /// Puts the rows of a llama q or k projection (or the numbers of its bias) back into Hugging Face's
 /// order. GGUF pairs dimension `2i` of a head with `2i + 1` for its rotation, Hugging Face pairs `i`
@@ -40,22 +38,18 @@ pub(super) fn add_one(view: &mut TensorView<'_>) {
 
 /// The numbers of a tensor that is not quantized.
 pub(super) fn dense_floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let decode: fn(&[u8]) -> f32 = match view.format {
-        QuantFormat::F32 => |bytes| f32::from_le_bytes(bytes.try_into().unwrap_or_default()),
-        QuantFormat::F16 => |bytes| f16::from_le_bytes(bytes.try_into().unwrap_or_default()).to_f32(),
-        QuantFormat::BF16 => |bytes| bf16::from_le_bytes(bytes.try_into().unwrap_or_default()).to_f32(),
-        _ => return None,
-    };
-    Some(
-        view.data
-            .chunks_exact(view.format.block_bytes())
-            .map(decode)
-            .collect(),
-    )
+    if view.format.block_len() != 1 {
+        return None;
+    }
+    let mut floats = vec![0.0; view.data.len() / view.format.block_bytes()];
+    dequantize(view.format, &view.data, &mut floats).ok()?;
+    Some(floats)
 }
 
 #[cfg(test)]
 mod tests {
+    use half::{bf16, f16};
+
     use super::*;
 
     /// What convert_hf_to_gguf does: `reshape(heads, 2, head_dim / 2, cols).swapaxes(1, 2)`.

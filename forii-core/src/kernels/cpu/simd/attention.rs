@@ -5,6 +5,9 @@
 //! the softmax is carried from chunk to chunk. How rows are tiled changes only how often a key is
 //! loaded. Keys that a row may not see get the probability zero; values are finite (the write
 //! saturates), so that they add nothing, bit for bit.
+//!
+//! Longer than a file should be: write, scores, softmax and sums share the tile's types and one order
+//! of additions, which must be read together to be trusted.
 #![allow(unsafe_code)]
 
 use std::ops::Range;
